@@ -1,0 +1,13 @@
+"""expplat takes a technique from a paper to production with evidence.
+
+What the author of a POC imports:
+
+    from expplat import Call, Output, Request
+"""
+
+from expplat.domain.call import Call
+from expplat.domain.request import Output, Request
+
+__version__ = "0.1.0"
+
+__all__ = ["Call", "Output", "Request", "__version__"]

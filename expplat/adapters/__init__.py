@@ -1,0 +1,1 @@
+"""Floor 5: one product a module. Nothing above knows which."""

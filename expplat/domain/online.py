@@ -1,0 +1,111 @@
+"""The online test: exposures, outcomes, and what they add up to at one look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from expplat.domain.gate import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """A unit was shown a variant. The first one counts."""
+
+    event_id: str
+    slug: str
+    phase: int
+    variation: str
+    """`control` or `treatment`."""
+
+    unit: str
+    at: datetime
+    received_at: datetime
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A metric event of a unit."""
+
+    event_id: str
+    unit: str
+    metric: str
+    value: float
+    """Finite."""
+
+    at: datetime
+    received_at: datetime
+    slug: str | None = None
+    """Named where the event belongs to one test only; None counts for every test of the unit."""
+
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """Sufficient statistics of one metric in one variant; two of them merge into one (Chan 1979)."""
+
+    n: int
+    mean: float
+    m2: float
+    """Sum of squared distances from the mean; at least 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmStatistics:
+    """One variant at one look."""
+
+    units: int
+    """Units whose first exposure was to this variant."""
+
+    metrics: Mapping[str, Moments]
+    """By metric; `n` is the number of units that have a value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What the events add up to, up to a watermark; computed where the data lies."""
+
+    slug: str
+    phase: int
+    watermark: int
+    """Number of events that are counted; events are only ever added, so the same watermark means
+    the same numbers."""
+
+    taken_at: datetime
+    started_at: datetime
+    """When the phase was opened."""
+
+    arms: Mapping[str, ArmStatistics]
+    multiple_exposures: int
+    """Units that were shown both variants."""
+
+    @property
+    def units(self) -> int:
+        """Units in the test, all variants together."""
+        return sum(arm.units for arm in self.arms.values())
+
+    @property
+    def days(self) -> float:
+        """Days since the phase was opened."""
+        return (self.taken_at - self.started_at).total_seconds() / 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One reading of an online test: the evidence, and what the gates said. Written once."""
+
+    slug: str
+    phase: int
+    position: int
+    """0, 1, 2 … within the phase."""
+
+    information_fraction: float
+    """Share of the planned information that had been gathered, at most 1; 0 for a look that was
+    too early to decide and so spent nothing of the error budget."""
+
+    snapshot: Snapshot
+    verdicts: tuple[Verdict, ...]

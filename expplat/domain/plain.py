@@ -1,0 +1,101 @@
+"""Domain values to plain JSON and back, and the one canonical form that hashes are taken of."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import hashlib
+import json
+import math
+import types
+import typing
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def to_plain(value: Any) -> Any:
+    """Turn a domain value into dicts, lists, strings, numbers, booleans and None.
+
+    Raises:
+        ValueError: If a number is not finite; a missing statistic is None, never NaN.
+    """
+    match value:
+        case None | bool() | int():
+            return value.value if isinstance(value, enum.Enum) else value
+        case enum.Enum():
+            return value.value
+        case str():
+            return value
+        case float():
+            if not math.isfinite(value):
+                raise ValueError(f"{value} is not a finite number")
+            return float(value)
+        case Decimal():
+            return format(value, "f")
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="microseconds")
+    if dataclasses.is_dataclass(value):
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, typing.Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    return [to_plain(item) for item in value]
+
+
+def from_plain(kind: type[T], plain: Any) -> T:
+    """Turn what `to_plain` made back into a value of the given type; unknown keys are dropped."""
+    return typing.cast(T, _read(kind, plain))
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the one form that is hashed: keys sorted, no blanks, UTF-8, finite numbers only."""
+    return json.dumps(
+        to_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def sha256_of(value: Any) -> str:
+    """Return the SHA-256 of bytes as they are, or of any other value's canonical form, in hex."""
+    content = value if isinstance(value, bytes) else canonical_json(value)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read(kind: Any, plain: Any) -> Any:
+    origin = typing.get_origin(kind)
+    if origin is typing.Annotated:
+        return _read(typing.get_args(kind)[0], plain)
+    if origin in (typing.Union, types.UnionType):
+        return _read_union(typing.get_args(kind), plain)
+    if origin is tuple:
+        return tuple(_read(typing.get_args(kind)[0], item) for item in plain)
+    if origin is not None and issubclass(origin, typing.Mapping):
+        return {key: _read(typing.get_args(kind)[1], item) for key, item in plain.items()}
+    return _read_plain_kind(kind, plain)
+
+
+def _read_plain_kind(kind: Any, plain: Any) -> Any:
+    if dataclasses.is_dataclass(kind):
+        hints = _hints(kind)
+        return kind(**{name: _read(hints[name], plain[name]) for name in hints if name in plain})
+    if kind is datetime:
+        return datetime.fromisoformat(plain)
+    if isinstance(kind, type) and issubclass(kind, (enum.Enum, Decimal, float)):
+        return kind(plain)
+    return plain
+
+
+def _read_union(kinds: tuple[Any, ...], plain: Any) -> Any:
+    if plain is None:
+        return None
+    candidates = [kind for kind in kinds if kind is not type(None)]
+    return plain if len(candidates) > 1 else _read(candidates[0], plain)
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    fields = {f.name for f in dataclasses.fields(kind)}
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {name: hint for name, hint in hints.items() if name in fields}

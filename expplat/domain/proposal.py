@@ -1,0 +1,297 @@
+"""The proposal: an experiment file as submitted, and the six checks it must answer.
+
+The attribute docstrings are the field reference: the JSON Schema of `expplat schema` is made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Len, Lt
+
+from expplat.domain.gate import Gate
+from expplat.domain.metric import Metric
+
+CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
+"""How the file reader checks these classes: no unknown field, no silent conversion."""
+
+Text = Annotated[str, Len(1, 2000)]
+Percent = Annotated[float, Gt(0), Le(100)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Check 1, relevance: is it a problem that we have?"""
+
+    __pydantic_config__ = CONFIG
+
+    system: Text
+    """The production system, such as `docs search of the support portal`."""
+
+    pain: Text
+    """What hurts today, with a number where there is one."""
+
+    primary_metric: str
+    """The metric that must move; one of `metrics`."""
+
+    why_now: Text
+    """Why this technique, and why now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What the paper says it gained."""
+
+    __pydantic_config__ = CONFIG
+
+    metric: Text
+    """As the paper names it, such as `nDCG@10`."""
+
+    effect: float
+    """Gain over the paper's baseline, in the metric's own unit (0.03 is three points)."""
+
+    dataset: Text
+    """Such as `BEIR, 13 data sets`."""
+
+    effect_low: float | None = None
+    """Lower end of the paper's 95 % interval, where it gives one."""
+
+    effect_high: float | None = None
+    """Upper end."""
+
+    table: str = ""
+    """Where it stands, such as `Table 2`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """Check 2, reproducibility: who claims what, and is the code there?"""
+
+    __pydantic_config__ = CONFIG
+
+    title: Text
+    """Title of the paper, or of the post that describes the technique."""
+
+    reference: Text
+    """`arXiv:2402.03367`, a DOI, or an http(s) address. It is shown, never fetched."""
+
+    code_available: bool
+    """Whether the authors published their code."""
+
+    claim: Claim
+    """The number that is held against the replay and the online test."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One of the two ways to answer a request."""
+
+    __pydantic_config__ = CONFIG
+
+    use: Annotated[str, Len(3, 200)]
+    """`module:attribute`, such as `pocs.hybrid_rrf.variants:Hybrid`: a class or a function."""
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the class, or of the function after request and call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variants:
+    """The pair that is compared, the same offline and online."""
+
+    __pydantic_config__ = CONFIG
+
+    control: Variant
+    """What production does today."""
+
+    treatment: Variant
+    """What the paper proposes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLogSource:
+    """Where the recorded requests are."""
+
+    __pydantic_config__ = CONFIG
+
+    path: Annotated[str, Len(1, 1000)]
+    """JSONL, CSV or Parquet file, relative to the workspace; a glob is allowed."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Where the log's own names differ: our field to its column, such as `{"request_id": "id"}`;
+    `input.question: query` puts a column into the input."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """How the replay measures."""
+
+    __pydantic_config__ = CONFIG
+
+    seed: int = 7
+    """Seed of the interleaving and of every resampling."""
+
+    warmup: Annotated[int, Ge(0), Le(1000)] = 5
+    """Requests that each variant answers unmeasured first, in every worker."""
+
+    aa_requests: Annotated[int, Ge(0)] = 60
+    """Requests that control answers a second time: the A/A noise floor; 0 leaves it out."""
+
+    timeout_s: Annotated[float, Gt(0), Le(3600)] = 30.0
+    """After which a call is an error of the kind `timeout`."""
+
+    workers: Annotated[int, Ge(1), Le(1024)] = 2
+    """Actors that share the log."""
+
+    shard_requests: Annotated[int, Ge(1), Le(100_000)] = 50
+    """Requests in one shard: the unit of work that an actor is handed."""
+
+    errors: Literal["worst", "drop_pair"] = "worst"
+    """What a failed call counts as: the metric's worst value, or nothing (both are shown)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """What a ramp step must gather before the next one opens."""
+
+    __pydantic_config__ = CONFIG
+
+    min_units: Annotated[int, Ge(1)] = 100
+    """Units exposed in each variant since the test began."""
+
+    min_hours: Annotated[float, Ge(0)] = 24.0
+    """Hours that the step has stood."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Limits of the health gates, which every online test answers to."""
+
+    __pydantic_config__ = CONFIG
+
+    srm_alpha: Annotated[float, Gt(0), Lt(0.1)] = 0.001
+    """Sample ratio mismatch: chance of a false alarm over the whole test, however often looked at."""
+
+    max_multiple_exposures_fraction: Annotated[float, Ge(0), Lt(1)] = 0.01
+    """Largest share of units that were shown both variants."""
+
+    max_missing_fraction: Annotated[float, Ge(0), Lt(1)] = 0.05
+    """Largest share of exposed units, in either variant, without a value of a metric that needs one."""
+
+    min_units: Annotated[int, Ge(1)] = 100
+    """Units in each variant before any metric is judged."""
+
+    min_days: Annotated[float, Ge(0)] = 7.0
+    """Days that a test runs at least before it may graduate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnlinePlan:
+    """Check 6, the controlled experiment: planned before it starts."""
+
+    __pydantic_config__ = CONFIG
+
+    metrics: Annotated[tuple[Metric, ...], Len(1)]
+    """What production services report as outcomes."""
+
+    gates: Annotated[tuple[Gate, ...], Len(1)]
+    """Superiority gates are the success metrics (all must pass); non-inferiority gates are the
+    guardrails, and one that is proven harmed ends the test."""
+
+    max_units: Annotated[int, Ge(20)]
+    """Units, both variants together, at which the test ends: the horizon of the sequential plan."""
+
+    max_days: Annotated[float, Gt(0), Le(365)] = 28.0
+    """Days after which the test ends, whatever it has gathered."""
+
+    unit: Annotated[str, Len(1, 100)] = "user_id"
+    """What is randomised: the name of the attribute that the flag hashes."""
+
+    split: Literal["equal"] = "equal"
+    """Both variants get the same share of the test at every step: unequal ones break the
+    variances of rare and heavy-tailed metrics."""
+
+    ramp_percent: Annotated[tuple[Percent, ...], Len(1)] = (5.0, 20.0, 50.0, 100.0)
+    """Share of the units that enters the test at each step, half to each variant; only ever more."""
+
+    hold: Hold = field(default_factory=Hold)
+    """What a step must gather before the next one opens."""
+
+    health: Health = field(default_factory=Health)
+    """Limits of the health gates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operations:
+    """Check 5, operational complexity: who maintains it at 2am?"""
+
+    __pydantic_config__ = CONFIG
+
+    new_components: tuple[str, ...]
+    """New things that run, such as `vector index`; an empty list says that there are none."""
+
+    new_dependencies: tuple[str, ...]
+    """New packages or services; an empty list says that there are none."""
+
+    serving_pattern: Text
+    """Such as `in process`, `batch`, `GPU service`."""
+
+    on_call: Text
+    """Team or person who is called at 2am."""
+
+    runbook: Text
+    """Where it says what to do."""
+
+    failure_mode: Text
+    """What breaks first, and what users see then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """A mandatory gate that is left out, with the reason, which stands wherever the verdict does."""
+
+    __pydantic_config__ = CONFIG
+
+    phase: Literal["offline", "online"]
+    """Where the gate is left out."""
+
+    concern: Literal["accuracy", "latency", "cost"]
+    """Which of the three mandatory questions is not asked."""
+
+    reason: Annotated[str, Len(10, 2000)]
+    """Why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A whole experiment file."""
+
+    __pydantic_config__ = CONFIG
+
+    slug: str
+    """Name of the POC: it ties this file, `pocs/<slug>/`, the rows, the MLflow experiment and the
+    flag. Lower-case letters, digits and underscores."""
+
+    owner: Text
+    """Who answers for it by day."""
+
+    problem: Problem
+    paper: Paper
+    variants: Variants
+    request_log: RequestLogSource
+
+    metrics: Annotated[tuple[str | Metric, ...], Len(1)]
+    """Offline metrics: names of built-in ones, or declarations with `use` of your own."""
+
+    offline_gates: Annotated[tuple[Gate, ...], Len(1)]
+    """All must pass before the test on users may open."""
+
+    online: OnlinePlan
+    operations: Operations
+    waivers: tuple[Waiver, ...] = ()
+    """Mandatory gates that are left out, with reasons."""
+
+    measurement: Measurement = field(default_factory=Measurement)
+    """How the replay measures."""

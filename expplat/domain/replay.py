@@ -1,0 +1,175 @@
+"""A replay: the same requests through both variants, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from expplat.domain.gate import Effect, Ruling, Verdict, blockers
+from expplat.domain.metric import Metric
+from expplat.domain.plain import sha256_of
+from expplat.domain.price import PriceTable
+from expplat.domain.proposal import Measurement, Variant
+from expplat.domain.request import ErrorKind
+
+CONTROL = "control"
+TREATMENT = "treatment"
+CONTROL_AGAIN = "control_again"
+"""The arm of the A/A noise floor: control, a second time, on the same request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """One call of one variant, as the worker measured it."""
+
+    latency_ms: float
+    """Wall time of the call without its waits, in ms; at least 0."""
+
+    cpu_ms: float
+    """CPU time of the call's thread, in ms."""
+
+    cost_usd: Decimal
+    """CPU and tokens at the price table's prices, in USD."""
+
+    metrics: Mapping[str, float | None]
+    """Value by metric; None where the metric does not apply to the request, or the call failed."""
+
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
+    input_tokens: int = 0
+    output_tokens: int = 0
+    refused: bool = False
+    error: ErrorKind | None = None
+    error_message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayRow:
+    """One request through all variants: one line of the journal."""
+
+    position: int
+    """Place of the request in the log, from 0."""
+
+    request_id: str
+    cluster: str
+    """The request's cluster; its own id where the log names none."""
+
+    segment: Mapping[str, str]
+    calls: Mapping[str, CallRecord]
+    """By arm: `control`, `treatment` and, for the noise floor, `control_again`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayPlan:
+    """All that an engine needs; the same plan gives the same verdicts on every engine."""
+
+    replay_id: str
+    """Made of the hashes below: the same id means the same evidence."""
+
+    slug: str
+    workspace: str
+    """Folder that holds `pocs/`."""
+
+    folder: str
+    """Where the shards lie and the journal is written."""
+
+    shards: int
+    requests: int
+    control: Variant
+    treatment: Variant
+    metrics: tuple[Metric, ...]
+    measurement: Measurement
+    prices: PriceTable
+
+    proposal_sha256: str
+    log_sha256: str
+    control_sha256: str
+    """Source, params and prices of control; any change makes the verdict stale."""
+
+    treatment_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmSummary:
+    """One variant in numbers, for people and for MLflow."""
+
+    calls: int
+    errors: Mapping[str, int]
+    """By error kind; kinds that did not occur are left out."""
+
+    refusals: int
+    latency_p50_ms: float
+    latency_p95_ms: float
+    latency_p99_ms: float
+    cost_usd: Decimal
+    """Of all calls together, exact."""
+
+    stages_p50_ms: Mapping[str, float]
+    stages_p95_ms: Mapping[str, float]
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestDelta:
+    """A request whose primary metric moved: for the list of the worst and the best."""
+
+    request_id: str
+    control: float
+    treatment: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayReport:
+    """A finished replay: what is committed, copied to MLflow and drawn."""
+
+    plan: ReplayPlan
+    engine: str
+    """`ray` or `local`."""
+
+    started_at: datetime
+    finished_at: datetime
+    arms: Mapping[str, ArmSummary]
+    effects: tuple[Effect, ...]
+    """One a metric, overall, in the order of the proposal."""
+
+    segments: Mapping[str, tuple[Effect, ...]]
+    """Effects on the primary metric by `key=value` of the segment."""
+
+    verdicts: tuple[Verdict, ...]
+    worst: tuple[RequestDelta, ...]
+    best: tuple[RequestDelta, ...]
+
+    @property
+    def ruling(self) -> Ruling:
+        """`pass` when all pass, `fail` when one fails, else `unknown`."""
+        return joint_ruling(self.verdicts)
+
+    @property
+    def blockers(self) -> tuple[Verdict, ...]:
+        """The verdicts that stand in the way of promotion."""
+        return blockers(self.verdicts)
+
+    @property
+    def verdict_sha256(self) -> str:
+        """Hash of the verdicts without the digits that a clock gave.
+
+        Two runs of the same plan agree in it, on any engine: rulings and gates of all metrics, and
+        every digit of the metrics that no clock was read for.
+        """
+        return sha256_of([_without_clock(verdict) for verdict in self.verdicts])
+
+
+def joint_ruling(verdicts: tuple[Verdict, ...]) -> Ruling:
+    """Return `fail` if any fails, else `unknown` if any is unknown or there is none, else `pass`."""
+    rulings = {verdict.ruling for verdict in verdicts}
+    if Ruling.FAIL in rulings:
+        return Ruling.FAIL
+    return Ruling.PASS if rulings == {Ruling.PASS} else Ruling.UNKNOWN
+
+
+def _without_clock(verdict: Verdict) -> tuple[object, ...]:
+    if verdict.effect is None or verdict.effect.timed:
+        return (verdict.gate, verdict.ruling)
+    return (verdict.gate, verdict.ruling, verdict.sentence, verdict.effect)

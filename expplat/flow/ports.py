@@ -1,0 +1,273 @@
+"""What the flow needs from outside, as protocols; `expplat/wiring.py` says who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from expplat.domain.metric import Metric
+from expplat.domain.online import Exposure, Look, Outcome, Snapshot
+from expplat.domain.poc import Poc
+from expplat.domain.price import PriceTable
+from expplat.domain.proposal import Proposal, RequestLogSource, Variants
+from expplat.domain.replay import ReplayPlan, ReplayReport, ReplayRow
+
+Clock = Callable[[], datetime]
+"""Returns the present moment, in UTC."""
+
+Progress = Callable[[int, int], None]
+"""Told how many requests are done, of how many."""
+
+
+class Pocs(Protocol):
+    """POCs and their append-only histories."""
+
+    def find(self, slug: str) -> Poc:
+        """Return the POC of that name; one without history where there is none."""
+
+    def get(self, slug: str) -> Poc:
+        """Return the POC of that name, or raise NotFoundError."""
+
+    def all(self) -> tuple[Poc, ...]:
+        """Return every POC, by slug."""
+
+    def add_newest(self, poc: Poc) -> None:
+        """Add the newest transition; its key (slug, position) refuses a second writer."""
+
+
+class Proposals(Protocol):
+    """Files as they were submitted, by hash."""
+
+    def add(self, *, sha256: str, slug: str, text: str, at: datetime) -> None:
+        """Keep a file; the same hash again changes nothing."""
+
+    def text(self, sha256: str) -> str:
+        """Return the file of that hash, or raise NotFoundError."""
+
+
+class Replays(Protocol):
+    """Finished replays."""
+
+    def find(self, replay_id: str) -> ReplayReport | None:
+        """Return the report of that id; None where there is none."""
+
+    def add(self, report: ReplayReport) -> None:
+        """Keep a report, as not yet copied to MLflow; the same id again replaces it."""
+
+    def uncopied(self) -> tuple[ReplayReport, ...]:
+        """Return the reports that MLflow has not received, oldest first."""
+
+    def mark_copied(self, replay_id: str, address: str) -> None:
+        """Note that MLflow has it, and where a person can look at it."""
+
+    def address(self, replay_id: str) -> str | None:
+        """Return where MLflow shows the replay; None while it has not received it."""
+
+
+class Looks(Protocol):
+    """Readings of online tests; written once."""
+
+    def of(self, slug: str, phase: int) -> tuple[Look, ...]:
+        """Return the looks of a phase, oldest first."""
+
+    def add(self, look: Look) -> None:
+        """Keep a look; its key (slug, phase, position) refuses a second writer."""
+
+
+class Events(Protocol):
+    """Exposures and outcomes: append-only, each id once."""
+
+    def add_exposures(self, exposures: Sequence[Exposure], *, source: str) -> frozenset[str]:
+        """Keep exposures; return the ids that were new. `source` is the key they came with."""
+
+    def add_outcomes(self, outcomes: Sequence[Outcome], *, source: str) -> frozenset[str]:
+        """Keep outcomes; return the ids that were new."""
+
+    def snapshot(
+        self,
+        *,
+        slug: str,
+        phase: int,
+        metrics: Sequence[Metric],
+        started_at: datetime,
+        now: datetime,
+    ) -> Snapshot:
+        """Add the events of a phase up to sufficient statistics, in the database."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessKey:
+    """A key, without its secret."""
+
+    key_id: str
+    kind: str
+    """`client`, `ingest` or `admin`."""
+
+    name: str
+    prefix: str
+    """The first characters of the secret, to recognise it by."""
+
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+class Keys(Protocol):
+    """Access keys; of the secret only the SHA-256 is kept."""
+
+    def add(self, key: AccessKey, secret_sha256: str) -> None:
+        """Keep a key."""
+
+    def find(self, secret_sha256: str) -> AccessKey | None:
+        """Return the key of that secret, also a revoked one; None where there is none."""
+
+    def all(self) -> tuple[AccessKey, ...]:
+        """Return every key, oldest first."""
+
+    def revoke(self, key_id: str, at: datetime) -> None:
+        """Revoke a key, or raise NotFoundError."""
+
+
+class UnitOfWork(Protocol):
+    """One transaction: `with uow: … uow.commit()`; left without a commit, nothing is kept."""
+
+    pocs: Pocs
+    proposals: Proposals
+    replays: Replays
+    looks: Looks
+    events: Events
+    keys: Keys
+
+    def __enter__(self) -> Self:
+        """Begin; raise DatabaseError where the database is out of reach."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Roll back what was not committed."""
+
+    def commit(self) -> None:
+        """Keep it all, or raise ConflictError or DatabaseError and keep nothing."""
+
+
+class SpecReader(Protocol):
+    """Reads experiment files."""
+
+    def read(self, content: bytes, source: str) -> Proposal:
+        """Return the proposal, or raise FaultsError with every fault of the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeHashes:
+    """What the two variants are made of."""
+
+    control_sha256: str
+    """Over the workspace's source files that the variant imports, and its `use` and params."""
+
+    treatment_sha256: str
+
+
+class VariantCode(Protocol):
+    """The technique code of a workspace."""
+
+    def probe(self, workspace: Path, variants: Variants, metrics: Sequence[Metric]) -> CodeHashes:
+        """Import both variants and own metrics in a process of their own.
+
+        Raises:
+            FaultsError: If one cannot be imported or made; all such faults at once.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenLog:
+    """A request log, checked, in canonical form and cut into shards."""
+
+    sha256: str
+    """Over the canonical rows."""
+
+    requests: int
+    shards: int
+
+
+class RequestLogs(Protocol):
+    """Recorded requests."""
+
+    def freeze(
+        self, source: RequestLogSource, *, workspace: Path, folder: Path, shard_requests: int
+    ) -> FrozenLog:
+        """Check every row and write the shards into `folder`; nothing is left of a broken log.
+
+        Raises:
+            FaultsError: With every fault of the log (the first hundred).
+        """
+
+
+class Engine(Protocol):
+    """Runs the calls of a replay and journals them, row by row."""
+
+    name: str
+
+    def run(self, plan: ReplayPlan, progress: Progress) -> None:
+        """Complete the journal of the plan; what it holds already is not called again.
+
+        Raises:
+            EngineError: If it cannot be completed; what was journalled stays.
+        """
+
+
+class Journal(Protocol):
+    """The rows that engines have written."""
+
+    def rows(self, plan: ReplayPlan) -> Iterator[ReplayRow]:
+        """Return the journalled rows in the order of the log; a torn last line is passed over."""
+
+
+class Tracking(Protocol):
+    """MLflow: a copy for comparing, never read back for a decision."""
+
+    def copy(self, report: ReplayReport, proposal: Proposal, page: str) -> str:
+        """Write the three runs of a replay, once; return where a person can compare them.
+
+        Args:
+            page: The report as one self-contained HTML page, kept as an artifact.
+
+        Raises:
+            TrackingError: If MLflow is out of reach.
+        """
+
+
+class ReportPages(Protocol):
+    """Draws a replay as one page that can be mailed."""
+
+    def replay_page(self, report: ReplayReport, proposal: Proposal) -> str:
+        """Return self-contained, escaped HTML."""
+
+
+class Prices(Protocol):
+    """The price table of a workspace."""
+
+    def read(self, workspace: Path) -> PriceTable:
+        """Return the table; FaultsError where it is broken, the built-in CPU price where there is none."""
+
+
+class Flags(Protocol):
+    """The emergency brake of the flags. What is open is derived from SQL; this only ever closes."""
+
+    def close(self, slug: str, at: datetime) -> None:
+        """Serve control to everyone, at once, even while the database is away."""
+
+    def release(self, slug: str) -> None:
+        """Let the flag follow the database again."""
+
+    def closed(self) -> Mapping[str, datetime]:
+        """Return the slugs that are held closed, and since when."""
+
+
+UnitOfWorkFactory = Callable[[], UnitOfWork]
+"""Makes a fresh unit of work."""
