@@ -17,10 +17,10 @@ class Settings:
     """All settings, each with its environment variable; made once, by an entry point."""
 
     workspace: Path
-    """`EXPPLAT_WORKSPACE`; else the nearest folder upwards that holds `experiments/` and `pocs/`."""
+    """`EXPPLAT_WORKSPACE`; else the nearest folder upwards with `experiments/` and `pocs/`."""
 
     state_dir: Path
-    """`EXPPLAT_STATE_DIR`; else `.expplat` in the workspace. Embedded databases, journals, brakes."""
+    """`EXPPLAT_STATE_DIR`; else `.expplat` in the workspace: databases, journals, brakes."""
 
     database_url: str
     """`EXPPLAT_DATABASE_URL`; else SQLite in the state folder."""

@@ -61,3 +61,14 @@ class Metric:
     use: str | None = None
     """Offline only: a function `module:attribute` of your own, called as `(request, output)`,
     that returns the value of one request as a finite number, or None where it does not apply."""
+
+    worst: float | None = None
+    """What a failed call counts as under `errors: worst`; 0 where higher is better and 1 where
+    lower is, unless you say otherwise."""
+
+    @property
+    def worst_value(self) -> float:
+        """What a failed call counts as, in the metric's unit."""
+        if self.worst is not None:
+            return self.worst
+        return 0.0 if self.direction is Direction.HIGHER else 1.0

@@ -77,7 +77,7 @@ def _read(kind: Any, plain: Any) -> Any:
 
 
 def _read_plain_kind(kind: Any, plain: Any) -> Any:
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = _hints(kind)
         return kind(**{name: _read(hints[name], plain[name]) for name in hints if name in plain})
     if kind is datetime:
@@ -95,7 +95,7 @@ def _read_union(kinds: tuple[Any, ...], plain: Any) -> Any:
 
 
 @functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
+def _hints(kind: type) -> dict[str, Any]:
     fields = {f.name for f in dataclasses.fields(kind)}
     hints = typing.get_type_hints(kind, include_extras=True)
     return {name: hint for name, hint in hints.items() if name in fields}

@@ -253,7 +253,11 @@ class Prices(Protocol):
     """The price table of a workspace."""
 
     def read(self, workspace: Path) -> PriceTable:
-        """Return the table; FaultsError where it is broken, the built-in CPU price where there is none."""
+        """Return the table; a built-in CPU price where the workspace has none.
+
+        Raises:
+            FaultsError: If the file is broken.
+        """
 
 
 class Flags(Protocol):

@@ -1,0 +1,73 @@
+"""Everything that is known of one POC: what the pages, `expplat show` and `summary.json` tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from expplat.domain.gate import Effect, GateKind, Verdict
+from expplat.domain.online import Look
+from expplat.domain.poc import Poc, Stage
+from expplat.domain.proposal import Claim, Proposal
+from expplat.domain.replay import ReplayReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """One POC with its evidence: claimed → replayed → online."""
+
+    poc: Poc
+    proposal: Proposal
+    """The revision that the newest transition stands on."""
+
+    replay: ReplayReport | None = None
+    """The replay that the newest verdicts stand on; None before the first."""
+
+    tracking_address: str | None = None
+    """Where MLflow shows the replay; None while it has not received it."""
+
+    looks: tuple[Look, ...] = ()
+    """Of the newest phase, oldest first."""
+
+    @property
+    def claimed(self) -> Claim:
+        """What the paper says."""
+        return self.proposal.paper.claim
+
+    @property
+    def replayed(self) -> Effect | None:
+        """The replayed effect on the primary metric."""
+        if self.replay is None:
+            return None
+        primary = self.proposal.problem.primary_metric
+        return next((effect for effect in self.replay.effects if effect.metric == primary), None)
+
+    @property
+    def online(self) -> Effect | None:
+        """The online effect on the first success metric, at the newest look."""
+        return None if not self.looks else _success_effect(self.looks[-1].verdicts)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The newest verdicts: online ones once there is a look, else offline ones."""
+        if self.looks:
+            return self.looks[-1].verdicts
+        return self.replay.verdicts if self.replay else ()
+
+    @property
+    def traffic_percent(self) -> float:
+        """Share of units in the test, 0 to 100."""
+        return self.poc.newest.traffic_percent
+
+    @property
+    def treatment_percent(self) -> float:
+        """Share of all units that are served the treatment, 0 to 100."""
+        if self.poc.stage is Stage.GRADUATED:
+            return 100.0
+        return self.traffic_percent / 2 if self.poc.stage is Stage.PROMOTED else 0.0
+
+
+def _success_effect(verdicts: tuple[Verdict, ...]) -> Effect | None:
+    for verdict in verdicts:
+        if verdict.gate.kind is GateKind.SUPERIORITY:
+            return verdict.effect
+    return None

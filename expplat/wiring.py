@@ -1,0 +1,118 @@
+"""Floor 6: ports meet adapters, each imported on first use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from expplat.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine as SqlEngine
+
+    from expplat.adapters.pages import Pages
+    from expplat.flow.ports import (
+        Clock,
+        Engine,
+        Flags,
+        Journal,
+        Prices,
+        RequestLogs,
+        SpecReader,
+        Tracking,
+        UnitOfWork,
+        VariantCode,
+    )
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(kw_only=True)
+class Platform:
+    """One expplat: settings, a clock, and everything outside, made when first asked for."""
+
+    settings: Settings
+    now: Clock = _utc_now
+
+    @cached_property
+    def sql_engine(self) -> SqlEngine:
+        """The pool of database connections; ConfigurationError where the schema is not known."""
+        from expplat.adapters.sql.engine import open_engine
+
+        return open_engine(self.settings.database_url, create=self.settings.is_embedded)
+
+    def uow(self) -> UnitOfWork:
+        """Return a fresh unit of work."""
+        from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
+
+        return SqlUnitOfWork(self.sql_engine)
+
+    @cached_property
+    def spec_reader(self) -> SpecReader:
+        """Reads experiment files."""
+        from expplat.adapters.spec_file import SpecFile
+
+        return SpecFile()
+
+    @cached_property
+    def prices(self) -> Prices:
+        """Reads price tables."""
+        from expplat.adapters.prices_file import PricesFile
+
+        return PricesFile()
+
+    @cached_property
+    def variant_code(self) -> VariantCode:
+        """Probes technique code."""
+        from expplat.adapters.variant_code import WorkspaceCode
+
+        return WorkspaceCode()
+
+    @cached_property
+    def request_logs(self) -> RequestLogs:
+        """Reads request logs."""
+        from expplat.adapters.request_log import RequestLogFiles
+
+        return RequestLogFiles()
+
+    @cached_property
+    def journal(self) -> Journal:
+        """Reads what engines have journalled."""
+        from expplat.adapters.replay_journal import ReplayJournal
+
+        return ReplayJournal()
+
+    def engine(self, name: str) -> Engine:
+        """Return the replay engine of that name: `ray` or `local`."""
+        if name == "local":
+            from expplat.adapters.local_replay import LocalEngine
+
+            return LocalEngine()
+        from expplat.adapters.ray_replay import RayEngine
+
+        return RayEngine(address=self.settings.ray_address, state_dir=self.settings.state_dir)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """Copies replays to MLflow."""
+        from expplat.adapters.mlflow_tracking import MlflowTracking
+
+        return MlflowTracking(uri=self.settings.tracking_uri, state_dir=self.settings.state_dir)
+
+    @cached_property
+    def pages(self) -> Pages:
+        """Draws what people look at."""
+        from expplat.adapters.pages import Pages
+
+        return Pages()
+
+    @cached_property
+    def flags(self) -> Flags:
+        """The emergency brake of the flags."""
+        from expplat.adapters.flag_brake import FlagBrake
+
+        return FlagBrake(self.settings.state_dir / "closed")
