@@ -8,11 +8,13 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
 
+from expplat.domain.plain import READ_STRICTLY
+
 
 class Ruling(StrEnum):
     """The answer of a gate. Only `pass` ever lets anything through."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105  (a ruling, not a password)
     FAIL = "fail"
     UNKNOWN = "unknown"
 
@@ -38,7 +40,7 @@ METRIC_GATES = frozenset({GateKind.SUPERIORITY, GateKind.NON_INFERIORITY, GateKi
 class Gate:
     """One line of `offline_gates:` or `online.gates:` in a proposal."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
+    __pydantic_config__ = READ_STRICTLY
 
     kind: GateKind
     """`superiority`, `non_inferiority` or `equivalence`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from expplat.domain.plain import READ_STRICTLY
+
 
 class Direction(StrEnum):
     """Which way is better."""
@@ -41,7 +43,7 @@ class Concern(StrEnum):
 class Metric:
     """One thing that is measured, offline or online."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
+    __pydantic_config__ = READ_STRICTLY
 
     name: str
     """Such as `recall_at_5` or `task_success`; lower case, digits and underscores."""
@@ -56,7 +58,7 @@ class Metric:
     """Such as `fraction`, `ms`, `usd`."""
 
     concern: Concern = Concern.OTHER
-    """`accuracy`, `latency` or `cost`; each of the three needs a gate, or a waiver with a reason."""
+    """`accuracy`, `latency` or `cost`; each of the three needs a gate, or a waiver."""
 
     use: str | None = None
     """Offline only: a function `module:attribute` of your own, called as `(request, output)`,

@@ -46,7 +46,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moments:
-    """Sufficient statistics of one metric in one variant; two of them merge into one (Chan 1979)."""
+    """Sufficient statistics of one metric in one variant; two merge into one (Chan 1979)."""
 
     n: int
     mean: float

@@ -16,6 +16,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+READ_STRICTLY = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
+"""How the file reader checks a class that users write: no unknown field, no silent conversion."""
+
 
 def to_plain(value: Any) -> Any:
     """Turn a domain value into dicts, lists, strings, numbers, booleans and None.
@@ -23,26 +26,13 @@ def to_plain(value: Any) -> Any:
     Raises:
         ValueError: If a number is not finite; a missing statistic is None, never NaN.
     """
-    match value:
-        case None | bool() | int():
-            return value.value if isinstance(value, enum.Enum) else value
-        case enum.Enum():
-            return value.value
-        case str():
-            return value
-        case float():
-            if not math.isfinite(value):
-                raise ValueError(f"{value} is not a finite number")
-            return float(value)
-        case Decimal():
-            return format(value, "f")
-        case datetime():
-            return value.astimezone(UTC).isoformat(timespec="microseconds")
     if dataclasses.is_dataclass(value):
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, typing.Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
-    return [to_plain(item) for item in value]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [to_plain(item) for item in value]
+    return _scalar(value)
 
 
 def from_plain(kind: type[T], plain: Any) -> T:
@@ -61,6 +51,21 @@ def sha256_of(value: Any) -> str:
     """Return the SHA-256 of bytes as they are, or of any other value's canonical form, in hex."""
     content = value if isinstance(value, bytes) else canonical_json(value)
     return hashlib.sha256(content).hexdigest()
+
+
+def _scalar(value: Any) -> Any:
+    match value:
+        case enum.Enum():
+            return value.value
+        case Decimal():
+            return format(value, "f")
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="microseconds")
+        case float() if not math.isfinite(value):
+            raise ValueError(f"{value} is not a finite number")
+        case None | str() | bool() | int() | float():
+            return value
+    raise TypeError(f"{type(value).__name__} has no plain form")
 
 
 def _read(kind: Any, plain: Any) -> Any:

@@ -1,6 +1,6 @@
 """The proposal: an experiment file as submitted, and the six checks it must answer.
 
-The attribute docstrings are the field reference: the JSON Schema of `expplat schema` is made of them.
+The attribute docstrings are the field reference: `expplat schema` is made of them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 
 from expplat.domain.gate import Gate
 from expplat.domain.metric import Metric
-
-CONFIG = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
-"""How the file reader checks these classes: no unknown field, no silent conversion."""
+from expplat.domain.plain import READ_STRICTLY
 
 Text = Annotated[str, Len(1, 2000)]
 Percent = Annotated[float, Gt(0), Le(100)]
@@ -25,7 +23,7 @@ Percent = Annotated[float, Gt(0), Le(100)]
 class Problem:
     """Check 1, relevance: is it a problem that we have?"""
 
-    __pydantic_config__ = CONFIG
+    __pydantic_config__ = READ_STRICTLY
 
     system: Text
     """The production system, such as `docs search of the support portal`."""
@@ -44,7 +42,7 @@ class Problem:
 class Claim:
     """What the paper says it gained."""
 
-    __pydantic_config__ = CONFIG
+    __pydantic_config__ = READ_STRICTLY
 
     metric: Text
     """As the paper names it, such as `nDCG@10`."""
@@ -69,7 +67,7 @@ class Claim:
 class Paper:
     """Check 2, reproducibility: who claims what, and is the code there?"""
 
-    __pydantic_config__ = CONFIG
+    __pydantic_config__ = READ_STRICTLY
 
     title: Text
     """Title of the paper, or of the post that describes the technique."""
@@ -88,7 +86,7 @@ class Paper:
 class Variant:
     """One of the two ways to answer a request."""
 
-    __pydantic_config__ = CONFIG
+    __pydantic_config__ = READ_STRICTLY
 
     use: Annotated[str, Len(3, 200)]
     """`module:attribute`, such as `pocs.hybrid_rrf.variants:Hybrid`: a class or a function."""
@@ -101,7 +99,7 @@ class Variant:
 class Variants:
     """The pair that is compared, the same offline and online."""
 
-    __pydantic_config__ = CONFIG
+    __pydantic_config__ = READ_STRICTLY
 
     control: Variant
     """What production does today."""
@@ -114,7 +112,7 @@ class Variants:
 class RequestLogSource:
     """Where the recorded requests are."""
 
-    __pydantic_config__ = CONFIG
+    __pydantic_config__ = READ_STRICTLY
 
     path: Annotated[str, Len(1, 1000)]
     """JSONL, CSV or Parquet file, relative to the workspace; a glob is allowed."""
@@ -128,7 +126,7 @@ class RequestLogSource:
 class Measurement:
     """How the replay measures."""
 
-    __pydantic_config__ = CONFIG
+    __pydantic_config__ = READ_STRICTLY
 
     seed: int = 7
     """Seed of the interleaving and of every resampling."""
@@ -156,7 +154,7 @@ class Measurement:
 class Hold:
     """What a ramp step must gather before the next one opens."""
 
-    __pydantic_config__ = CONFIG
+    __pydantic_config__ = READ_STRICTLY
 
     min_units: Annotated[int, Ge(1)] = 100
     """Units exposed in each variant since the test began."""
@@ -169,16 +167,16 @@ class Hold:
 class Health:
     """Limits of the health gates, which every online test answers to."""
 
-    __pydantic_config__ = CONFIG
+    __pydantic_config__ = READ_STRICTLY
 
     srm_alpha: Annotated[float, Gt(0), Lt(0.1)] = 0.001
-    """Sample ratio mismatch: chance of a false alarm over the whole test, however often looked at."""
+    """Sample ratio mismatch: chance of a false alarm over the whole test, at any number of looks."""
 
     max_multiple_exposures_fraction: Annotated[float, Ge(0), Lt(1)] = 0.01
     """Largest share of units that were shown both variants."""
 
     max_missing_fraction: Annotated[float, Ge(0), Lt(1)] = 0.05
-    """Largest share of exposed units, in either variant, without a value of a metric that needs one."""
+    """Largest share of units, in either variant, without a value of a metric that needs one."""
 
     min_units: Annotated[int, Ge(1)] = 100
     """Units in each variant before any metric is judged."""
@@ -191,7 +189,7 @@ class Health:
 class OnlinePlan:
     """Check 6, the controlled experiment: planned before it starts."""
 
-    __pydantic_config__ = CONFIG
+    __pydantic_config__ = READ_STRICTLY
 
     metrics: Annotated[tuple[Metric, ...], Len(1)]
     """What production services report as outcomes."""
@@ -214,7 +212,7 @@ class OnlinePlan:
     variances of rare and heavy-tailed metrics."""
 
     ramp_percent: Annotated[tuple[Percent, ...], Len(1)] = (5.0, 20.0, 50.0, 100.0)
-    """Share of the units that enters the test at each step, half to each variant; only ever more."""
+    """Share of units that enters the test at each step, half to each variant; only ever more."""
 
     hold: Hold = field(default_factory=Hold)
     """What a step must gather before the next one opens."""
@@ -227,7 +225,7 @@ class OnlinePlan:
 class Operations:
     """Check 5, operational complexity: who maintains it at 2am?"""
 
-    __pydantic_config__ = CONFIG
+    __pydantic_config__ = READ_STRICTLY
 
     new_components: tuple[str, ...]
     """New things that run, such as `vector index`; an empty list says that there are none."""
@@ -250,9 +248,9 @@ class Operations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiver:
-    """A mandatory gate that is left out, with the reason, which stands wherever the verdict does."""
+    """A mandatory gate that is left out, and why; the reason stands wherever the verdict does."""
 
-    __pydantic_config__ = CONFIG
+    __pydantic_config__ = READ_STRICTLY
 
     phase: Literal["offline", "online"]
     """Where the gate is left out."""
@@ -268,7 +266,7 @@ class Waiver:
 class Proposal:
     """A whole experiment file."""
 
-    __pydantic_config__ = CONFIG
+    __pydantic_config__ = READ_STRICTLY
 
     slug: str
     """Name of the POC: it ties this file, `pocs/<slug>/`, the rows, the MLflow experiment and the
