@@ -1,10 +1,14 @@
 """A POC, its stages, and the append-only history that is its only state.
 
-(nothing) ──propose──▶ proposed ──replay──▶ replayed ──promote──▶ promoted ──graduate──▶ graduated
-                          │  ▲                 │ ↺ replay            │ ↺ ramp                 │ ↺ recheck
-                          ▼  └──propose────────┤                     ▼                        ▼
-                       rejected ◀──reject──────┘                rolled_back ◀──────────rollback
-                          └──────────── propose (a new revision of the file) ──┘
+      propose         replay            promote           graduate
+    ─────────▶ proposed ────▶ replayed ────────▶ promoted ────────▶ graduated
+                  │            │  ↺ replay        │  ↺ ramp            │
+                  │ reject     │                  │ rollback           │ rollback
+                  ▼            ▼                  ▼                    ▼
+               rejected ◀──────┘               rolled_back ◀───────────┘
+
+A new revision of the file (`propose` again) starts over at `proposed` from every stage but
+`promoted` and `graduated`: what users see is never changed by a proposal.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from expplat.errors import StageError
 
 
 class Stage(StrEnum):
-    """Where a POC stands. Stages are decisions, not processes: a crash leaves the stage as it was."""
+    """Where a POC stands. Stages are decisions, not processes: a crash leaves the stage."""
 
     PROPOSED = "proposed"
     REPLAYED = "replayed"
@@ -67,7 +71,7 @@ class Transition:
     """Share of units in the test, 0 to 100; with the stage all that the flag is made of."""
 
     phase: int
-    """1 for the first online test, 2 for the next; 0 before any. A new phase is a new randomisation."""
+    """1 for the first online test, 2 for the next, each randomised anew; 0 before any."""
 
     evidence: dict[str, Any] = field(default_factory=dict)
     """What was known: the replay's id and verdicts, or the look and its verdicts, as plain JSON."""

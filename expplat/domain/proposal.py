@@ -170,7 +170,7 @@ class Health:
     __pydantic_config__ = READ_STRICTLY
 
     srm_alpha: Annotated[float, Gt(0), Lt(0.1)] = 0.001
-    """Sample ratio mismatch: chance of a false alarm over the whole test, at any number of looks."""
+    """Sample ratio mismatch: chance of a false alarm over the whole test, at any looks."""
 
     max_multiple_exposures_fraction: Annotated[float, Ge(0), Lt(1)] = 0.01
     """Largest share of units that were shown both variants."""

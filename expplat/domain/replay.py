@@ -162,7 +162,7 @@ class ReplayReport:
 
 
 def joint_ruling(verdicts: tuple[Verdict, ...]) -> Ruling:
-    """Return `fail` if any fails, else `unknown` if any is unknown or there is none, else `pass`."""
+    """Return `fail` if any fails, `pass` if there are some and all pass, else `unknown`."""
     rulings = {verdict.ruling for verdict in verdicts}
     if Ruling.FAIL in rulings:
         return Ruling.FAIL

@@ -19,10 +19,10 @@ class Request:
     """What production was asked, such as `{"question": "…"}`."""
 
     expected: Mapping[str, Any] = field(default_factory=dict)
-    """References: `relevant_ids` (a list, or ids with grades), `answer` (a list of right answers)."""
+    """References: `relevant_ids` (a list, or ids with grades), `answer` (right answers)."""
 
     answerable: bool | None = None
-    """False where no right answer exists, so that a refusal is the right reply; None if not known."""
+    """False where no right answer exists, so that a refusal is right; None if not known."""
 
     cluster: str | None = None
     """Requests that belong together (one user, one document); they never count as independent."""

@@ -1,1 +1,1 @@
-"""Floor 4: one module a verb. Each is a straight walk over the ports, in the order that its docstring states."""
+"""Floor 4: one module a verb, each a straight walk over the ports in the order it states."""

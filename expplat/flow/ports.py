@@ -235,6 +235,8 @@ class Tracking(Protocol):
         """Write the three runs of a replay, once; return where a person can compare them.
 
         Args:
+            report: A committed replay.
+            proposal: The revision that it stands on.
             page: The report as one self-contained HTML page, kept as an artifact.
 
         Raises:
