@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine as SqlEngine
 
     from expplat.adapters.pages import Pages
+    from expplat.flow.desk import Desk
     from expplat.flow.ports import (
         Clock,
         Engine,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         UnitOfWork,
         VariantCode,
     )
+    from expplat.flow.replay import Bench
 
 
 def _utc_now() -> datetime:
@@ -45,11 +47,32 @@ class Platform:
 
         return open_engine(self.settings.database_url, create=self.settings.is_embedded)
 
-    def uow(self) -> UnitOfWork:
-        """Return a fresh unit of work."""
+    def desk(self, *, by: str) -> Desk:
+        """Return a desk for somebody to decide at."""
+        from expplat.flow.desk import Desk
+
+        return Desk(
+            uow=self.uow(), reader=self.spec_reader, flags=self.flags, now=self.now, by=by
+        )
+
+    def bench(self) -> Bench:
+        """Return what replays of this workspace are measured with."""
+        from expplat.flow.replay import Bench
+
+        return Bench(
+            workspace=self.settings.workspace,
+            state_dir=self.settings.state_dir,
+            code=self.variant_code,
+            logs=self.request_logs,
+            prices=self.prices,
+            journal=self.journal,
+        )
+
+    def uow(self, *, readonly: bool = False) -> UnitOfWork:
+        """Return a fresh unit of work; one that only reads waits for no writer."""
         from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
 
-        return SqlUnitOfWork(self.sql_engine)
+        return SqlUnitOfWork(self.sql_engine, readonly=readonly)
 
     @cached_property
     def spec_reader(self) -> SpecReader:

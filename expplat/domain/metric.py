@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
+
+from annotated_types import Gt
 
 from expplat.domain.plain import READ_STRICTLY
 
@@ -63,6 +66,13 @@ class Metric:
     use: str | None = None
     """Offline only: a function `module:attribute` of your own, called as `(request, output)`,
     that returns the value of one request as a finite number, or None where it does not apply."""
+
+    expected: float | None = None
+    """Online success metrics: the value under control that your monitoring shows; with it the plan
+    says how many units the test needs."""
+
+    expected_sd: Annotated[float, Gt(0)] | None = None
+    """Online success metrics of the kind `mean` or `count`: standard deviation between units."""
 
     worst: float | None = None
     """What a failed call counts as under `errors: worst`; 0 where higher is better and 1 where

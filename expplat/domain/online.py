@@ -45,6 +45,23 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantinedEvent:
+    """An event as it came, and why it does not count."""
+
+    source: str
+    """The id of the key that it came with."""
+
+    kind: str
+    """`exposure` or `outcome`."""
+
+    body: str
+    """What was sent; bytes that a database cannot hold stand as escapes."""
+
+    reason: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Moments:
     """Sufficient statistics of one metric in one variant; two merge into one (Chan 1979)."""
 

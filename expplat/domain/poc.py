@@ -14,7 +14,7 @@ A new revision of the file (`propose` again) starts over at `proposed` from ever
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -43,6 +43,9 @@ NEXT: dict[Stage | None, frozenset[Stage]] = {
     Stage.REJECTED: frozenset({Stage.PROPOSED}),
 }
 """The whole state machine."""
+
+TICK = timedelta(milliseconds=1)
+"""The least time between two transitions, so that a flag's date grows even if the clock does not."""
 
 ZERO_SHA256 = "0" * 64
 """What the first transition of a history is chained to."""
@@ -123,12 +126,19 @@ class Poc:
         )
 
     def advance(self, step: Transition) -> Poc:
-        """Return this POC one transition further, chained to the one before.
+        """Return this POC one transition further, chained to the one before and later than it.
 
         Raises:
             StageError: If the step is not open from the present stage.
         """
         self.must_be_open_for(step.stage)
-        previous = self.newest.sha256 if self.history else ZERO_SHA256
-        placed = replace(step, slug=self.slug, position=len(self.history))
-        return replace(self, history=(*self.history, placed.chained(previous)))
+        if not self.history:
+            first = replace(step, slug=self.slug, position=0)
+            return replace(self, history=(first.chained(ZERO_SHA256),))
+        placed = replace(
+            step,
+            slug=self.slug,
+            position=len(self.history),
+            at=max(step.at, self.newest.at + TICK),
+        )
+        return replace(self, history=(*self.history, placed.chained(self.newest.sha256)))

@@ -89,6 +89,9 @@ class ReplayPlan:
 
     treatment_sha256: str
 
+    attempt: int = 1
+    """2, 3 … where somebody asked to measure the same thing again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmSummary:

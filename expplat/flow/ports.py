@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from expplat.domain.metric import Metric
-from expplat.domain.online import Exposure, Look, Outcome, Snapshot
+from expplat.domain.online import Exposure, Look, Outcome, QuarantinedEvent, Snapshot
 from expplat.domain.poc import Poc
 from expplat.domain.price import PriceTable
 from expplat.domain.proposal import Proposal, RequestLogSource, Variants
@@ -34,6 +34,9 @@ class Pocs(Protocol):
 
     def all(self) -> tuple[Poc, ...]:
         """Return every POC, by slug."""
+
+    def transitions(self) -> int:
+        """Return how many transitions were ever written: the same number is the same histories."""
 
     def add_newest(self, poc: Poc) -> None:
         """Add the newest transition; its key (slug, position) refuses a second writer."""
@@ -99,6 +102,13 @@ class Events(Protocol):
         """Add the events of a phase up to sufficient statistics, in the database."""
 
 
+class Quarantine(Protocol):
+    """Events that were refused, kept so that nothing is lost in silence."""
+
+    def add(self, event: QuarantinedEvent) -> None:
+        """Keep an event that was refused."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessKey:
     """A key, without its secret."""
@@ -140,6 +150,10 @@ class UnitOfWork(Protocol):
     looks: Looks
     events: Events
     keys: Keys
+
+    @property
+    def quarantine(self) -> Quarantine:
+        """Events that were refused."""
 
     def __enter__(self) -> Self:
         """Begin; raise DatabaseError where the database is out of reach."""

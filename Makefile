@@ -1,0 +1,56 @@
+# Everything a newcomer needs: `make demo` and `make test`.
+
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+BIN := .venv/bin
+MADE := .venv/.expplat
+
+.PHONY: demo test test-all lint types contracts format lock serve ui clean
+
+demo: $(MADE)-run ## walk three POCs from paper to fate
+	$(BIN)/expplat demo --fresh
+
+test: $(MADE)-dev ## the tests that take minutes, not hours
+	$(BIN)/pytest
+
+test-all: $(MADE)-dev ## these and the long ones
+	$(BIN)/pytest -m "long or not long"
+
+lint: $(MADE)-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(MADE)-dev
+	$(BIN)/mypy
+
+contracts: $(MADE)-dev
+	$(BIN)/lint-imports
+
+format: $(MADE)-dev
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+
+lock: $(MADE)-uv ## resolve anew; the locks name no host
+	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --upgrade -q -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-header \
+	  --no-annotate --no-emit-index-url --upgrade -q -o requirements-dev.lock
+
+clean:
+	rm -rf .venv demo-workspace dist build
+
+$(MADE)-uv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expplat needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11 …")'
+	$(PYTHON) -m venv .venv || $(PYTHON) -m venv --without-pip .venv
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m pip --python $(BIN)/python install -q pip
+	$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@touch $@
+
+$(MADE)-run: requirements.lock pyproject.toml | $(MADE)-uv
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+$(MADE)-dev: requirements-dev.lock pyproject.toml | $(MADE)-uv
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@

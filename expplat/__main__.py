@@ -1,0 +1,5 @@
+"""`python -m expplat`: the command line."""
+
+from expplat.cli import main
+
+main()

@@ -1,0 +1,77 @@
+"""The line that every page leads with, claimed → replayed → online, in words.
+
+Numbers themselves are written by `expplat.domain.wording`; this module only joins them.
+"""
+
+from __future__ import annotations
+
+from expplat.domain.gate import Effect, Ruling
+from expplat.domain.metric import Metric
+from expplat.domain.proposal import Claim, Proposal
+from expplat.domain.replay import ReplayReport
+from expplat.domain.wording import MARKS, MINUS, bounds, change, interval
+
+NOTHING_YET = "–"
+"""Stands where there is no evidence yet."""
+
+
+def mark(ruling: Ruling) -> str:
+    """Return the sign of a ruling: ✓, ✗ or ?."""
+    return MARKS[ruling]
+
+
+def effect_text(effect: Effect | None) -> str:
+    """Write an effect with its interval; a dash where there is none."""
+    return NOTHING_YET if effect is None else interval(effect)
+
+
+def claim_text(claim: Claim, unit: str) -> str:
+    """Write what the paper claims, with its interval where it gives one.
+
+    Args:
+        claim: In the metric's own unit.
+        unit: Of the in-house metric that the claim is held against; empty where it is not known.
+    """
+    value = change(claim.effect, unit)
+    if claim.effect_low is None or claim.effect_high is None:
+        return f"{value} [no interval given]"
+    return f"{value} {bounds(claim.effect_low, claim.effect_high, unit)}"
+
+
+def plain(value: float) -> str:
+    """Write a declared number as it was declared, without trailing zeros: 5, 2.5, 0.001."""
+    return f"{value:,.6g}".replace("-", MINUS)
+
+
+def declared(value: float, unit: str) -> str:
+    """Write a threshold with its unit; fractions in percentage points."""
+    if unit == "fraction":
+        return f"{plain(value * 100)} pp"
+    return f"{plain(value)} {unit.upper() if unit == 'usd' else unit}".rstrip()
+
+
+def signed(value: float, unit: str) -> str:
+    """Write a place on an axis of differences: `+2 pp`, and `0` for no difference."""
+    if value == 0:
+        return "0"
+    return f"{'+' if value > 0 else ''}{declared(value, unit)}"
+
+
+def ends_text(effect: Effect) -> str:
+    """Write the interval alone; says so where there is none."""
+    if effect.low is None or effect.high is None:
+        return "no interval given"
+    return f"interval {bounds(effect.low, effect.high, effect.unit)}"
+
+
+def arrow_line(*steps: tuple[str, str]) -> str:
+    """Join labelled numbers to one line: `claimed +3 pp → replayed +2.1 pp [+0.4, +3.8]`."""
+    return " → ".join(f"{label} {text}" for label, text in steps)
+
+
+def unit_of_metric(name: str, proposal: Proposal, report: ReplayReport | None = None) -> str:
+    """Return the unit of a metric by name, from the replay or the proposal; empty if not known."""
+    declared: list[Metric] = [] if report is None else list(report.plan.metrics)
+    declared += [metric for metric in proposal.metrics if isinstance(metric, Metric)]
+    declared += proposal.online.metrics
+    return next((metric.unit for metric in declared if metric.name == name), "")

@@ -1,0 +1,329 @@
+"""What people look at, drawn by Jinja2 from the templates in `dashboards/`.
+
+Pages carry no script, no inline style attribute and no address outside this server; everything that
+comes from a file, a log or an event is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from expplat.adapters import svg_plots
+from expplat.adapters.formatting import (
+    NOTHING_YET,
+    claim_text,
+    declared,
+    effect_text,
+    ends_text,
+    mark,
+    plain,
+    unit_of_metric,
+)
+from expplat.adapters.six_checks import six_checks
+from expplat.domain import wording
+from expplat.domain.gate import Effect, Gate, GateKind, Verdict
+from expplat.domain.plain import canonical_json
+from expplat.domain.poc import Stage
+from expplat.domain.proposal import Proposal
+from expplat.domain.replay import ArmSummary, ReplayReport, joint_ruling
+from expplat.domain.story import Story
+
+LANES = (
+    Stage.PROPOSED,
+    Stage.REPLAYED,
+    Stage.PROMOTED,
+    Stage.GRADUATED,
+    Stage.ROLLED_BACK,
+    Stage.REJECTED,
+)
+"""Order of the overview: the way to production, then the two ways out."""
+
+STYLESHEET = "expplat.css"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One of the three numbers of the line claimed → replayed → online."""
+
+    label: str
+    metric: str
+    text: str
+    """The number with its interval."""
+
+    source: str
+    """Where the number is from."""
+
+    effect: Effect | None
+    """For the plot; None where there is no number yet."""
+
+    gate: Gate | None = None
+
+
+class Pages:
+    """Draws the overview, the page of a POC, and a replay as a page that can be mailed."""
+
+    def overview(self, stories: tuple[Story, ...], *, note: str = "") -> str:
+        """Return the page of all POCs, by stage.
+
+        Args:
+            stories: In the order in which they are to stand within a stage.
+            note: One sentence that stands on top, such as that the users are simulated.
+        """
+        lanes = [(stage, [_card(s) for s in stories if s.poc.stage is stage]) for stage in LANES]
+        return self._draw("overview.html", lanes=lanes, note=note, count=len(stories))
+
+    def poc_page(self, story: Story, *, note: str = "") -> str:
+        """Return the page of one POC, with all its evidence.
+
+        Args:
+            story: What is known of it.
+            note: One sentence that stands on top, such as that the users are simulated.
+        """
+        steps = line_of(story)
+        return self._draw(
+            "poc.html",
+            story=story,
+            note=note,
+            steps=steps,
+            reaches=_reaches(steps),
+            checks=six_checks(story),
+            online=story.looks[-1] if story.looks else None,
+            plots_of_looks=_looks_plots(story),
+            tracking=tracking_link(story.tracking_address),
+            **_replay_values(story.replay, story.proposal),
+        )
+
+    def replay_page(self, report: ReplayReport, proposal: Proposal) -> str:
+        """Return a replay as one self-contained page: style and plots are inside."""
+        steps = (_claimed(proposal, report), _replayed(proposal, report))
+        return self._draw(
+            "replay.html",
+            proposal=proposal,
+            style=Markup(self._style_text),  # noqa: S704  (our own file, without `<`)
+            steps=steps,
+            reaches=_reaches(steps),
+            **_replay_values(report, proposal),
+        )
+
+    def stylesheet(self) -> bytes:
+        """Return the style of every page, to be served as `/static/expplat.css`."""
+        return self._style_text.encode()
+
+    @cached_property
+    def _style_text(self) -> str:
+        return (_dashboards() / STYLESHEET).read_text(encoding="utf-8")
+
+    @cached_property
+    def _environment(self) -> Environment:
+        environment = Environment(
+            loader=FileSystemLoader(_dashboards()),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters |= _FILTERS
+        environment.globals |= {"forest": svg_plots.forest, "days_of": svg_plots.number_of_days}
+        return environment
+
+    def _draw(self, template: str, **values: Any) -> str:
+        return self._environment.get_template(template).render(**values)
+
+
+def line_of(story: Story) -> tuple[Step, Step, Step]:
+    """Return the line that every page leads with: claimed, replayed, online."""
+    return (
+        _claimed(story.proposal, story.replay),
+        _replayed(story.proposal, story.replay),
+        _online(story),
+    )
+
+
+def tracking_link(address: str | None) -> str | None:
+    """Return where to click for MLflow; None for an address that is neither ours nor http(s)."""
+    if address is None:
+        return None
+    if address.startswith("#/"):
+        return f"/mlflow/{address}"
+    return address if address.startswith(("http://", "https://")) else None
+
+
+def _dashboards() -> Path:
+    """Return the templates' folder: in the package where it was installed, else in the checkout."""
+    packaged = Path(__file__).with_name("dashboards")
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "dashboards"
+
+
+def _card(story: Story) -> dict[str, Any]:
+    steps = line_of(story)
+    reaches = _reaches(steps)
+    return {
+        "story": story,
+        "steps": steps,
+        "plots": [
+            (
+                step.label,
+                svg_plots.forest(step.effect, None, reaches[step.effect.unit])
+                if step.effect
+                else None,
+            )
+            for step in steps
+        ],
+        "ruling": joint_ruling(story.verdicts),
+    }
+
+
+def _reaches(steps: Sequence[Step]) -> dict[str, float]:
+    """Return by unit how far its numbers reach, so that those of one unit share a scale."""
+    effects = [step.effect for step in steps if step.effect]
+    return {
+        effect.unit: svg_plots.reach_of(other for other in effects if other.unit == effect.unit)
+        for effect in effects
+    }
+
+
+def _claimed(proposal: Proposal, report: ReplayReport | None) -> Step:
+    claim = proposal.paper.claim
+    unit = unit_of_metric(proposal.problem.primary_metric, proposal, report)
+    place = ", ".join(part for part in (claim.table, claim.dataset) if part)
+    effect = Effect(
+        metric=claim.metric,
+        unit=unit,
+        sign=_claim_sign(proposal, report),
+        control=None,
+        treatment=None,
+        difference=claim.effect,
+        low=claim.effect_low,
+        high=claim.effect_high,
+        p=None,
+        n_control=0,
+        n_treatment=0,
+        method="as published",
+    )
+    return Step(
+        label="claimed",
+        metric=claim.metric,
+        text=claim_text(claim, unit),
+        source=f"{proposal.paper.reference}; {place}",
+        effect=effect,
+    )
+
+
+def _claim_sign(proposal: Proposal, report: ReplayReport | None) -> int:
+    """Which way the paper's metric is better: as the in-house metric it is held against."""
+    replayed = _primary(proposal, report)
+    return replayed.sign if replayed else 1
+
+
+def _primary(proposal: Proposal, report: ReplayReport | None) -> Effect | None:
+    effects = report.effects if report else ()
+    return next((e for e in effects if e.metric == proposal.problem.primary_metric), None)
+
+
+def _replayed(proposal: Proposal, report: ReplayReport | None) -> Step:
+    effect = _primary(proposal, report)
+    source = "not replayed yet"
+    if report is not None:
+        source = f"{report.plan.requests:,} recorded requests"
+        source += f"; {effect.method}" if effect else ""
+    return Step(
+        label="replayed",
+        metric=proposal.problem.primary_metric,
+        text=effect_text(effect),
+        source=source,
+        effect=effect,
+        gate=_gate_of(report.verdicts if report else (), proposal.problem.primary_metric),
+    )
+
+
+def _online(story: Story) -> Step:
+    effect = story.online
+    success = next(
+        (gate for gate in story.proposal.online.gates if gate.kind is GateKind.SUPERIORITY), None
+    )
+    source = "no look at production traffic yet"
+    if story.looks:
+        newest = story.looks[-1]
+        days = svg_plots.number_of_days(newest)
+        source = f"{newest.snapshot.units:,} units, look {newest.position + 1}, day {days}"
+    return Step(
+        label="online",
+        metric=(success.metric if success else None) or NOTHING_YET,
+        text=effect_text(effect),
+        source=source,
+        effect=effect,
+        gate=success,
+    )
+
+
+def _gate_of(verdicts: tuple[Verdict, ...], metric: str) -> Gate | None:
+    return next((verdict.gate for verdict in verdicts if verdict.gate.metric == metric), None)
+
+
+def _replay_values(report: ReplayReport | None, proposal: Proposal) -> dict[str, Any]:
+    """Return what the parts that both pages share are drawn from."""
+    if report is None:
+        return {"report": None, "stages": None, "segments": [], "primary": None}
+    primary = proposal.problem.primary_metric
+    segments = [(name, effects[0]) for name, effects in report.segments.items() if effects]
+    reach = svg_plots.reach_of(effect for _, effect in segments)
+    return {
+        "report": report,
+        "primary": _primary(proposal, report),
+        "stages": svg_plots.stages_plot(
+            [(name, dict(arm.stages_p95_ms)) for name, arm in report.arms.items()]
+        ),
+        "segments": [
+            (name, effect, svg_plots.forest(effect, _gate_of(report.verdicts, primary), reach))
+            for name, effect in segments
+        ],
+    }
+
+
+def _looks_plots(story: Story) -> list[svg_plots.LooksPlot]:
+    plots = (
+        svg_plots.looks_plot(story.looks, gate)
+        for gate in story.proposal.online.gates
+        if gate.metric
+    )
+    return [plot for plot in plots if plot is not None]
+
+
+def _moment(value: datetime) -> str:
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _cost_per_1k(arm: ArmSummary) -> str:
+    return wording.amount(float(arm.cost_usd) / max(arm.calls, 1) * 1000, "usd")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _params(params: Mapping[str, Any]) -> str:
+    return canonical_json(params).decode() if params else "none"
+
+
+_FILTERS = {
+    "amount": wording.amount,
+    "change": wording.change,
+    "effect": effect_text,
+    "moment": _moment,
+    "cost_per_1k": _cost_per_1k,
+    "declared": declared,
+    "ends": ends_text,
+    "mark": mark,
+    "plain": plain,
+    "words": _words,
+    "params": _params,
+    "number": wording.number,
+}

@@ -1,0 +1,138 @@
+"""The six checks that a paper must pass, answered from a POC's evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from expplat.domain.gate import Ruling, Verdict
+from expplat.domain.metric import Concern
+from expplat.domain.proposal import Proposal
+from expplat.domain.replay import ReplayReport, joint_ruling
+from expplat.domain.story import Story
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One of the six, with its answer and what the answer rests on."""
+
+    number: int
+    title: str
+    how: str
+    """`declared` in the file, or `measured`."""
+
+    ruling: Ruling
+    evidence: tuple[str, ...]
+    """Sentences."""
+
+
+def six_checks(story: Story) -> tuple[Check, ...]:
+    """Return the six checks in their order; what was not measured yet is `unknown`."""
+    proposal = story.proposal
+    return (
+        _relevance(proposal),
+        _reproducibility(proposal, story.replay),
+        _gates(3, "Real accuracy delta", {Concern.ACCURACY, Concern.OTHER}, story),
+        _gates(4, "Latency and cost", {Concern.LATENCY, Concern.COST}, story),
+        _operations(proposal),
+        _online(story),
+    )
+
+
+def _relevance(proposal: Proposal) -> Check:
+    problem = proposal.problem
+    return Check(
+        number=1,
+        title="Problem relevance",
+        how="declared",
+        ruling=Ruling.PASS,
+        evidence=(f"{problem.system}: {problem.pain}", f"Why now: {problem.why_now}"),
+    )
+
+
+def _reproducibility(proposal: Proposal, report: ReplayReport | None) -> Check:
+    code = (
+        "The authors published their code."
+        if proposal.paper.code_available
+        else ("The authors did not publish their code.")
+    )
+    if report is None:
+        run = "Not replayed on our requests yet."
+    else:
+        run = (
+            f"Both variants answered the same {report.plan.requests:,} recorded requests, "
+            f"engine {report.engine}, log {report.plan.log_sha256[:12]}."
+        )
+    return Check(
+        number=2,
+        title="Reproducibility in house",
+        how="measured",
+        ruling=Ruling.UNKNOWN if report is None else Ruling.PASS,
+        evidence=(code, run),
+    )
+
+
+def _gates(number: int, title: str, concerns: set[Concern], story: Story) -> Check:
+    verdicts = _offline_verdicts(story.replay, concerns)
+    waived = tuple(
+        f"Waived ({waiver.concern}): {waiver.reason}"
+        for waiver in story.proposal.waivers
+        if waiver.phase == "offline" and waiver.concern in concerns
+    )
+    missing = () if verdicts else ("No gate has judged this yet.",)
+    return Check(
+        number=number,
+        title=title,
+        how="measured",
+        ruling=joint_ruling(verdicts),
+        evidence=(*_sentences(verdicts), *missing, *waived),
+    )
+
+
+def _operations(proposal: Proposal) -> Check:
+    operations = proposal.operations
+    return Check(
+        number=5,
+        title="Operational complexity",
+        how="declared",
+        ruling=Ruling.PASS,
+        evidence=(
+            f"New components: {_listed(operations.new_components)}; "
+            f"new dependencies: {_listed(operations.new_dependencies)}; "
+            f"served {operations.serving_pattern}.",
+            f"At 2am: {operations.on_call}, runbook {operations.runbook}.",
+            f"Breaks first: {operations.failure_mode}",
+        ),
+    )
+
+
+def _online(story: Story) -> Check:
+    waived = tuple(
+        f"Waived ({waiver.concern}): {waiver.reason}"
+        for waiver in story.proposal.waivers
+        if waiver.phase == "online"
+    )
+    verdicts = story.looks[-1].verdicts if story.looks else ()
+    state = _sentences(verdicts) if verdicts else ("No look at production traffic yet.",)
+    return Check(
+        number=6,
+        title="Controlled experiment",
+        how="measured",
+        ruling=joint_ruling(verdicts),
+        evidence=(*state, *waived),
+    )
+
+
+def _offline_verdicts(report: ReplayReport | None, concerns: set[Concern]) -> tuple[Verdict, ...]:
+    if report is None:
+        return ()
+    named = {metric.name for metric in report.plan.metrics if metric.concern in concerns}
+    return tuple(verdict for verdict in report.verdicts if verdict.gate.metric in named)
+
+
+def _sentences(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
+    return tuple(verdict.sentence for verdict in verdicts)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "none"

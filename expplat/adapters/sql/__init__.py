@@ -1,0 +1,1 @@
+"""The truth: SQLite by default, PostgreSQL for teams, behind the same statements."""

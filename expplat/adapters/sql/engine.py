@@ -1,0 +1,188 @@
+"""Opens databases: SQLite without lost updates, PostgreSQL with short time-outs."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    column,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    select,
+    table,
+)
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from expplat.adapters.sql.failures import shown, translate_failures
+from expplat.adapters.sql.tables import VERSION_TABLE
+from expplat.errors import ConfigurationError
+
+HEAD_REVISION = "0001"
+"""The schema that this version works with; a test holds it against the newest migration."""
+
+WAIT_S = 5
+"""Longest wait, in seconds, for a connection and for a lock."""
+
+READONLY = "expplat_readonly"
+"""Execution option of a connection that only reads, and so waits for no writer."""
+
+DRIVERS = {
+    "sqlite": "sqlite+pysqlite",
+    "sqlite+pysqlite": "sqlite+pysqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+
+
+def open_engine(url: str, *, create: bool) -> Engine:
+    """Return the pool of connections of a database whose schema is the one of this version.
+
+    Args:
+        url: `sqlite:///file` or `postgresql://user@host/database`.
+        create: Make the database and its tables where there are none; for the embedded SQLite.
+
+    Raises:
+        ConfigurationError: If the address is malformed, or the schema is not this version's.
+        DatabaseError: If the database is out of reach.
+    """
+    address = parse_url(url)
+    file = database_file(address)
+    if file and not file.exists() and not create:
+        raise _unknown_schema(address, None)
+    engine = make_engine(address)
+    found = None if file and not file.exists() else read_revision(engine)
+    if found is None and create:
+        from expplat.adapters.sql.migrate import upgrade
+
+        upgrade(url)
+        found = read_revision(engine)
+    if found != HEAD_REVISION:
+        engine.dispose()
+        raise _unknown_schema(address, found)
+    return engine
+
+
+def parse_url(url: str) -> URL:
+    """Return the address of a database, with its driver.
+
+    Raises:
+        ConfigurationError: If it is malformed or of a database that expplat does not know.
+    """
+    try:
+        address = make_url(url)
+        driver = DRIVERS[address.drivername]
+    except (ArgumentError, KeyError, ValueError):
+        raise ConfigurationError(
+            "EXPPLAT_DATABASE_URL is not the address of a SQLite file or of a PostgreSQL.",
+            hint="Write sqlite:///path/to/file.db or postgresql://user:password@host/database.",
+        ) from None
+    if driver == "sqlite+pysqlite" and address.database in (None, "", ":memory:"):
+        raise ConfigurationError(
+            "EXPPLAT_DATABASE_URL names a SQLite without a file; decisions must outlive a process.",
+            hint="Write sqlite:///path/to/file.db.",
+        )
+    return address.set(drivername=driver)
+
+
+def database_file(address: URL) -> Path | None:
+    """Return the file of a SQLite; None for a PostgreSQL."""
+    if address.get_backend_name() != "sqlite":
+        return None
+    return Path(address.database or "")
+
+
+def make_engine(address: URL, *, foreign_keys: bool = True) -> Engine:
+    """Return a pool of connections, whatever the schema; nothing is connected yet."""
+    if database_file(address):
+        engine = create_engine(
+            address,
+            connect_args={"timeout": WAIT_S, "isolation_level": None},
+            pool_timeout=WAIT_S,
+        )
+        _govern_sqlite(engine, foreign_keys=foreign_keys)
+    else:
+        engine = create_engine(
+            address,
+            connect_args=_postgresql_arguments(address),
+            pool_pre_ping=True,
+            pool_size=10,
+            pool_timeout=WAIT_S,
+        )
+    translate_failures(engine)
+    return engine
+
+
+def read_revision(engine: Engine) -> str | None:
+    """Return the revision of the schema; None where there is none."""
+    with engine.connect().execution_options(**{READONLY: True}) as connection:
+        if not inspect(connection).has_table(VERSION_TABLE):
+            return None
+        found = connection.scalar(select(column("version_num")).select_from(table(VERSION_TABLE)))
+    return None if found is None else str(found)
+
+
+def create_file(file: Path) -> None:
+    """Make an empty SQLite file that only its owner may read, and its folder likewise."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _postgresql_arguments(address: URL) -> dict[str, Any]:
+    wanted = {
+        "connect_timeout": WAIT_S,
+        "options": f"-c lock_timeout={WAIT_S}s",
+        "application_name": "expplat",
+        "tcp_user_timeout": 2 * WAIT_S * 1000,
+    }
+    return {name: value for name, value in wanted.items() if name not in address.query}
+
+
+def _govern_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
+    """Take transactions out of the driver's hands: it begins none before a read.
+
+    A writer takes the lock when it begins, not at its first write: two that have both read the
+    same row would otherwise overwrite each other without an error.
+    """
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+        assert isinstance(connection, sqlite3.Connection)
+        connection.execute("PRAGMA synchronous = FULL")
+        if foreign_keys:
+            connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get(READONLY):
+            connection.exec_driver_sql("PRAGMA query_only = ON")
+            connection.exec_driver_sql("BEGIN")
+        else:
+            connection.exec_driver_sql("PRAGMA query_only = OFF")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _unknown_schema(address: URL, found: str | None) -> ConfigurationError:
+    if found is None:
+        return ConfigurationError(
+            f"The database {shown(address)} has no tables of expplat.",
+            hint="Run `expplat db upgrade`.",
+        )
+    if found > HEAD_REVISION:
+        return ConfigurationError(
+            f"The database has schema {found}; this version of expplat knows {HEAD_REVISION}.",
+            hint="Install the version of expplat that the others use.",
+        )
+    return ConfigurationError(
+        f"The database has schema {found}; this version of expplat needs {HEAD_REVISION}.",
+        hint="Run `expplat db upgrade`.",
+    )

@@ -1,0 +1,150 @@
+"""Puts the server together: routes, guards, and the threads beside them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from expplat.api import events, features, health, pages, pocs, stream
+from expplat.api.access import HideKeys, may_read
+from expplat.api.bell import Bell
+from expplat.api.feed import Feed
+from expplat.api.guards import SafeHeaders
+from expplat.api.mlflow_ui import LOOPBACK_HOSTS, mount_mlflow
+from expplat.api.problems import install_problems
+from expplat.api.service import Service
+from expplat.api.ticker import Ticker
+from expplat.settings import Settings
+from expplat.wiring import Platform
+
+MAX_BODY_BYTES = 1_000_000
+FOLLOW_EVERY_S = 0.2
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (compared with, never bound)
+
+Tick = Callable[[], object]
+
+
+def create_app(
+    platform: Platform, *, tick: Tick | None = None, watch_every_s: float = 60.0, note: str = ""
+) -> FastAPI:
+    """Return the server.
+
+    Args:
+        platform: Everything outside.
+        tick: Looked after every so often in a thread of its own, such as a watch over the running
+            tests; None for none.
+        watch_every_s: Seconds between two ticks.
+        note: One sentence on top of every page, such as that the users are simulated.
+    """
+    bell = Bell()
+    feed = Feed(
+        uow=partial(platform.uow, readonly=True),
+        reader=platform.spec_reader,
+        flags=platform.flags,
+        on_change=bell.ring,
+    )
+    service = Service(platform=platform, feed=feed, bell=bell, note=note)
+    tickers = [
+        Ticker("expplat flags", FOLLOW_EVERY_S, feed.follow_database),
+        Ticker("expplat brake", FOLLOW_EVERY_S, feed.follow_brake),
+    ]
+    if tick is not None:
+        tickers.append(Ticker("expplat watch", watch_every_s, tick))
+    app = FastAPI(
+        title="expplat",
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=MAX_BODY_BYTES,
+        telemetry={"tracing": False, "metrics": False},
+        lifespan=partial(_life, service=service, tickers=tickers),
+    )
+    app.state.service = service
+    _furnish(app, platform.settings, feed)
+    return app
+
+
+def create_app_from_env() -> FastAPI:
+    """Return the server that the environment describes, for `uvicorn --factory`."""
+    return create_app(Platform(settings=Settings.from_env(os.environ, Path.cwd())))
+
+
+def allowed_hosts(host: str) -> list[str]:
+    """Return the names that are answered to: no page elsewhere may reach us under its own."""
+    return [*LOOPBACK] if host in ANY_ADDRESS else [*dict.fromkeys((*LOOPBACK, host))]
+
+
+def _furnish(app: FastAPI, settings: Settings, feed: Feed) -> None:
+    install_problems(app)
+    for noun in (features, stream, events, pocs, pages, health):
+        app.include_router(noun.router)
+    hosts = allowed_hosts(settings.host)
+    named = [host for host in hosts if host not in LOOPBACK]
+    mount_mlflow(
+        app,
+        settings.tracking_uri,
+        settings.state_dir,
+        partial(may_read, feed),
+        allowed_hosts=[*LOOPBACK_HOSTS, *named, *(f"{host}:*" for host in named)],
+    )
+    app.add_middleware(SafeHeaders)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+    access_log = logging.getLogger("uvicorn.access")
+    if not any(isinstance(known, HideKeys) for known in access_log.filters):
+        access_log.addFilter(HideKeys())
+
+
+@asynccontextmanager
+async def _life(app: FastAPI, *, service: Service, tickers: list[Ticker]) -> AsyncIterator[None]:
+    service.bell.hang()
+    await run_in_threadpool(service.feed.load)
+    for ticker in tickers:
+        ticker.start()
+    with _told_of_signals(service.bell.end):
+        yield
+    service.bell.end()
+    for ticker in tickers:
+        await run_in_threadpool(ticker.stop, 1.0)
+
+
+@contextmanager
+def _told_of_signals(do: Callable[[], None]) -> Iterator[None]:
+    """Call `do` when the server is asked to end, before it waits for open requests.
+
+    A server says so to the application only after every response has ended, and a stream would
+    never end.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with _chained(signal.SIGTERM, do), _chained(signal.SIGINT, do):
+        yield
+
+
+@contextmanager
+def _chained(number: signal.Signals, do: Callable[[], None]) -> Iterator[None]:
+    previous = signal.getsignal(number)
+    if not callable(previous):
+        yield
+        return
+
+    def handle(received: int, frame: FrameType | None) -> None:
+        do()
+        previous(received, frame)
+
+    signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        signal.signal(number, previous)

@@ -1,0 +1,140 @@
+"""What is served from memory: the flags and the keys, kept current beside the requests."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from expplat.adapters.growthbook_payload import Payload, render
+from expplat.domain.poc import Poc
+from expplat.domain.proposal import Proposal
+from expplat.errors import DependencyError, InputError
+from expplat.flow.flags import flag_states, proposals_needed
+from expplat.flow.keys import key_id_of
+from expplat.flow.ports import AccessKey, Flags, SpecReader, UnitOfWork, UnitOfWorkFactory
+
+log = logging.getLogger("expplat.api")
+
+
+class Feed:
+    """The newest payload and the live keys.
+
+    Requests only read; two threads write: one follows the database, one the emergency brake, so
+    that a database that hangs never delays the brake. What was read last is served until more can
+    be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        uow: UnitOfWorkFactory,
+        reader: SpecReader,
+        flags: Flags,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._uow = uow
+        self._reader = reader
+        self._flags = flags
+        self._on_change = on_change
+        self._lock = threading.Lock()
+        self._transitions = -1
+        self._pocs: tuple[Poc, ...] = ()
+        self._proposals: dict[str, Proposal] = {}
+        self._closed: Mapping[str, datetime] = {}
+        self._keys: Mapping[str, AccessKey] = {}
+        self._revoked: frozenset[str] = frozenset()
+        self._read_at = float("-inf")
+        self._is_away = False
+        self.payload: Payload = render(())
+
+    @property
+    def seconds_since_database(self) -> float:
+        """How long ago the database answered."""
+        return time.monotonic() - self._read_at
+
+    def find_key(self, secret: str) -> AccessKey | None:
+        """Return the live key of a secret; None where the memory has none."""
+        return self._keys.get(key_id_of(secret))
+
+    def is_revoked(self, key: AccessKey) -> bool:
+        """Whether a key that was accepted once no longer is."""
+        return key.key_id in self._revoked
+
+    def load(self) -> None:
+        """Read everything for the first time.
+
+        Raises:
+            DependencyError: If the database or the brake is away: a server without flags must not
+                open its port.
+        """
+        self._closed = self._flags.closed()
+        self._read_database()
+
+    def follow_database(self) -> None:
+        """Read what changed; while the database is away, keep what was read last."""
+        try:
+            self._read_database()
+        except DependencyError as error:
+            if not self._is_away:
+                log.warning("Serving the last known flags: %s", error.message)
+            self._is_away = True
+            return
+        if self._is_away:
+            log.warning("The database is back.")
+        self._is_away = False
+
+    def follow_brake(self) -> None:
+        """Read which flags are held closed."""
+        try:
+            closed = self._flags.closed()
+        except DependencyError as error:
+            log.error("Every flag is served closed: %s", error.message)
+            closed = {poc.slug: poc.newest.at for poc in self._pocs}
+        if closed != self._closed:
+            with self._lock:
+                self._closed = closed
+            self._render()
+
+    def _read_database(self) -> None:
+        with self._uow() as uow:
+            self._keep_keys(uow.keys.all())
+            transitions = uow.pocs.transitions()
+            if transitions != self._transitions:
+                pocs = uow.pocs.all()
+                proposals = self._read_proposals(uow, pocs)
+        if transitions != self._transitions:
+            with self._lock:
+                self._pocs, self._proposals = pocs, proposals
+            self._render()
+            self._transitions = transitions
+        self._read_at = time.monotonic()
+
+    def _keep_keys(self, keys: tuple[AccessKey, ...]) -> None:
+        revoked = frozenset(key.key_id for key in keys if key.revoked_at is not None)
+        self._keys = {key.key_id: key for key in keys if key.revoked_at is None}
+        if revoked != self._revoked:
+            self._revoked = revoked
+            self._on_change()
+
+    def _read_proposals(self, uow: UnitOfWork, pocs: tuple[Poc, ...]) -> dict[str, Proposal]:
+        proposals = {}
+        for sha256 in proposals_needed(pocs):
+            try:
+                proposals[sha256] = self._proposals.get(sha256) or self._reader.read(
+                    uow.proposals.text(sha256).encode(), sha256
+                )
+            except InputError as error:
+                # A file of another version of expplat: its flag is served closed.
+                log.error("Proposal %s cannot be read: %s", sha256[:12], error.message)
+        return proposals
+
+    def _render(self) -> None:
+        with self._lock:
+            previous = self.payload
+            states = flag_states(self._pocs, self._proposals, self._closed)
+            self.payload = render(states, previous)
+        if self.payload is not previous:
+            self._on_change()

@@ -1,0 +1,38 @@
+"""`GET /v1/pocs`: the stories of POCs as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from expplat.api.access import AdminDep
+from expplat.api.service import ServiceDep
+from expplat.domain.plain import to_plain
+from expplat.flow import read
+
+router = APIRouter(tags=["pocs"])
+
+Slug = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]*$", max_length=200)]
+
+
+@router.get("/v1/pocs")
+async def list_pocs(service: ServiceDep, key: AdminDep) -> Response:
+    """Return the stories of all POCs, by slug."""
+    platform = service.platform
+    stories = await run_in_threadpool(
+        read.stories, uow=platform.uow(readonly=True), reader=platform.spec_reader
+    )
+    return JSONResponse({"pocs": to_plain(stories)}, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/v1/pocs/{slug}")
+async def show_poc(slug: Slug, service: ServiceDep, key: AdminDep) -> Response:
+    """Return the story of one POC; 404 where there is none of that name."""
+    platform = service.platform
+    story = await run_in_threadpool(
+        read.story, slug, uow=platform.uow(readonly=True), reader=platform.spec_reader
+    )
+    return JSONResponse(to_plain(story), headers={"Cache-Control": "no-store"})

@@ -1,0 +1,32 @@
+"""What the routes share: the platform, the feed and the bell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from expplat.api.bell import Bell
+from expplat.api.feed import Feed
+from expplat.wiring import Platform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One running server."""
+
+    platform: Platform
+    feed: Feed
+    bell: Bell
+    note: str
+    """One sentence on top of every page, such as that the users are simulated; empty for none."""
+
+
+def service_of(request: Request) -> Service:
+    """Return the server that a request came to."""
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(service_of)]

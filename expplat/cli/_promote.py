@@ -1,0 +1,21 @@
+"""`expplat promote`."""
+
+from __future__ import annotations
+
+import typer
+
+from expplat.cli._entry import command, desk, platform
+from expplat.cli._say import stepped
+from expplat.cli._words import AsJson, Slug
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @command(app, "promote")
+    def promote_command(slug: Slug, as_json: AsJson = False) -> None:
+        """Start the online test of a POC whose replay passed every offline gate."""
+        from expplat.flow.promote import promote
+
+        here = platform()
+        stepped(promote(slug, desk=desk(here), bench=here.bench()), as_json=as_json)

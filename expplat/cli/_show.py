@@ -1,0 +1,48 @@
+"""`expplat show`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from expplat.cli._entry import command, platform
+from expplat.cli._say import say, say_json, verdicts
+from expplat.cli._words import AsJson, Slug
+
+if TYPE_CHECKING:
+    from expplat.domain.story import Story
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @command(app, "show")
+    def show_command(slug: Slug, as_json: AsJson = False) -> None:
+        """Show one POC: claim → replay → online, verdicts, history."""
+        from expplat.flow.read import story
+
+        here = platform()
+        found = story(slug, uow=here.uow(), reader=here.spec_reader)
+        if as_json:
+            say_json(found)
+        else:
+            _tell(found)
+
+
+def _tell(story: Story) -> None:
+    from expplat.domain.wording import claimed, interval
+
+    say(f"{story.poc.slug} · {story.poc.stage} · {story.traffic_percent:g} % of units in the test")
+    say(f"{story.proposal.paper.title} ({story.proposal.paper.reference})")
+    say(f"  claimed   {claimed(story.claimed)}")
+    say(f"  replayed  {interval(story.replayed) if story.replayed else '–'}")
+    say(f"  online    {interval(story.online) if story.online else '–'}")
+    if story.verdicts:
+        say("Verdicts")
+        verdicts(story.verdicts)
+    for waiver in story.proposal.waivers:
+        say(f"  waived: {waiver.phase} {waiver.concern}: {waiver.reason}")
+    say("History")
+    for step in story.poc.history:
+        say(f"  {step.at:%Y-%m-%d %H:%M} {step.stage} by {step.by}: {step.reason}")

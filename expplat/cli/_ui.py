@@ -1,0 +1,30 @@
+"""`expplat ui`."""
+
+from __future__ import annotations
+
+import typer
+
+from expplat.cli._entry import command, platform
+from expplat.cli._say import say
+from expplat.cli._serve import Host, Port, must_be_free, serve
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @command(app, "ui")
+    def ui_command(host: Host = None, port: Port = None) -> None:
+        """Open the pages and MLflow's own UI, on one port, behind one key."""
+        from expplat.flow import keys
+
+        here = platform()
+        at = (host or here.settings.host, port or here.settings.port)
+        must_be_free(*at)
+        new = keys.create("admin", "expplat ui", uow=here.uow(), now=here.now)
+        address = f"http://{at[0]}:{at[1]}"
+        say(f"Pages:  {address}/?key={new.secret}")
+        say(f"MLflow: {address}/mlflow/  (open the pages first)")
+        try:
+            serve(*at, watch_every_s=0.0, with_mlflow=True)
+        finally:
+            keys.revoke(new.key.key_id, uow=here.uow(), now=here.now)

@@ -1,0 +1,47 @@
+"""`expplat watch`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from expplat.cli._entry import command, platform
+from expplat.cli._say import say, say_json
+from expplat.cli._words import AsJson
+
+if TYPE_CHECKING:
+    from expplat.flow.watch import Watched
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @command(app, "watch")
+    def watch_command(
+        once: Annotated[bool, typer.Option("--once", help="Look once, then end.")] = False,
+        every_s: Annotated[
+            float, typer.Option("--every", min=0.1, metavar="SECONDS", help="How often to look.")
+        ] = 60.0,
+        as_json: AsJson = False,
+    ) -> None:
+        """Do by itself what the evidence asks for: ramp, graduate, roll back."""
+        from expplat.flow.watch import WATCHER, watch_once
+
+        here = platform()
+        while True:
+            _show(watch_once(here.desk(by=WATCHER)), as_json=as_json)
+            if once:
+                return
+            time.sleep(every_s)
+
+
+def _show(watched: tuple[Watched, ...], *, as_json: bool) -> None:
+    if as_json:
+        say_json([one._asdict() for one in watched])
+        return
+    for one in watched:
+        say(f"{one.slug}: {one.action}. {one.sentence}")
+    if not watched:
+        say("No online test is running.")

@@ -1,0 +1,59 @@
+"""audit: is the history what it was when it was written?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from expplat.domain.poc import NEXT, ZERO_SHA256, Poc, Stage
+from expplat.flow.ports import UnitOfWork
+
+
+class Finding(NamedTuple):
+    """A row of a history that is not what was written."""
+
+    slug: str
+    position: int
+    sentence: str
+
+
+class Audit(NamedTuple):
+    """What an audit found."""
+
+    pocs: int
+    transitions: int
+    findings: tuple[Finding, ...]
+
+
+def verify(*, uow: UnitOfWork) -> Audit:
+    """Recompute every hash of every history, and the chain and order between the rows.
+
+    A row that was edited, removed from the middle or put in later is found. What was cut off at
+    the end of a history is not: nothing after it says that it was there.
+    """
+    with uow:
+        pocs = uow.pocs.all()
+    findings = tuple(finding for poc in pocs for finding in _findings(poc))
+    return Audit(len(pocs), sum(len(poc.history) for poc in pocs), findings)
+
+
+def _findings(poc: Poc) -> tuple[Finding, ...]:
+    found: list[Finding] = []
+    previous_sha256, previous_stage = ZERO_SHA256, None
+    for place, step in enumerate(poc.history):
+        wrong = ""
+        if not step.is_intact:
+            wrong = "The row was edited: its hash does not match what it says."
+        elif step.position != place:
+            wrong = f"A row is missing: this is row {step.position} in the place of {place}."
+        elif step.previous_sha256 != previous_sha256:
+            wrong = "The row is not chained to the one before it."
+        elif not _is_open(previous_stage, step.stage):
+            wrong = f"{step.stage} cannot follow {previous_stage}."
+        if wrong:
+            found.append(Finding(poc.slug, step.position, wrong))
+        previous_sha256, previous_stage = step.sha256, step.stage
+    return tuple(found)
+
+
+def _is_open(before: Stage | None, stage: Stage) -> bool:
+    return stage in NEXT[before]

@@ -1,0 +1,81 @@
+"""What every verb is done with, and the one way in which a step is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from expplat.domain.gate import Verdict
+from expplat.domain.poc import Poc, Stage, Transition
+from expplat.domain.proposal import Proposal
+from expplat.flow.ports import Clock, Flags, SpecReader, UnitOfWork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """The store, the reader, the brake, the clock, and who sits here."""
+
+    uow: UnitOfWork
+    reader: SpecReader
+    flags: Flags
+    now: Clock
+    by: str
+    """Who decides: a person's name, or the watcher's."""
+
+    def proposal_of(self, poc: Poc) -> Proposal:
+        """Return the revision that the newest transition stands on; within a unit of work."""
+        text = self.uow.proposals.text(poc.newest.proposal_sha256)
+        return self.reader.read(text.encode(), f"experiments/{poc.slug}.yaml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a verb wants written down."""
+
+    stage: Stage
+    reason: str
+    traffic_percent: float = 0.0
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    opens_phase: bool = False
+    """True where a new online test begins, with a new randomisation."""
+
+
+class Stepped(NamedTuple):
+    """What a verb came to."""
+
+    poc: Poc
+    standing: tuple[Verdict, ...]
+    """The verdicts that stand in the way; empty when the step was made or had been made."""
+
+    sentence: str
+    is_new: bool
+    """Whether a transition was committed."""
+
+
+def write_step(slug: str, step: Step, desk: Desk) -> Poc:
+    """Commit the next transition of a POC on its present revision; return the POC.
+
+    Raises:
+        StageError: If the step is not open from the stage that stands in the database now.
+        ConflictError: If somebody else was faster; nothing was written.
+    """
+    with desk.uow as uow:
+        before = uow.pocs.get(slug)
+        poc = before.advance(
+            Transition(
+                slug=slug,
+                position=len(before.history),
+                stage=step.stage,
+                at=desk.now(),
+                by=desk.by,
+                reason=step.reason,
+                proposal_sha256=before.newest.proposal_sha256,
+                traffic_percent=step.traffic_percent,
+                phase=before.newest.phase + step.opens_phase,
+                evidence=dict(step.evidence),
+            )
+        )
+        uow.pocs.add_newest(poc)
+        uow.commit()
+    return poc

@@ -1,0 +1,174 @@
+"""One event as it came over the wire, read field by field; every refusal has a code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+MAX_EVENT_CHARACTERS = 32_000
+MAX_DEPTH = 16
+MAX_TEXT = 500
+MAX_AGE = timedelta(days=30)
+MAX_AHEAD = timedelta(hours=24)
+
+
+class EventError(Exception):
+    """An event that is not taken; it never leaves the ingestion, and its neighbours are kept."""
+
+    def __init__(self, code: str, field: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.field = field
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class EventFields:
+    """The fields of one event, all of them safe to store."""
+
+    fields: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, event: object) -> EventFields:
+        """Read a JSON value as an event.
+
+        Raises:
+            EventError: If it is no object, too large, too deep, or holds what no database keeps.
+        """
+        if not isinstance(event, dict):
+            raise EventError("bad_type", "", "An event is a JSON object.")
+        _must_be_storable(event)
+        return cls(event)
+
+    @staticmethod
+    def printable_id(event: object) -> str | None:
+        """Return the id of an event that may be broken in any way; None where it has none."""
+        value = event.get("id") if isinstance(event, dict) else None
+        if isinstance(value, str) and len(value) <= MAX_TEXT and _is_storable_text(value):
+            return value
+        return None
+
+    def text(self, field: str, *, missing_code: str = "missing_field") -> str:
+        """Return a field that must be a string of 1 to 500 characters."""
+        if (value := self.optional_text(field)) is None:
+            raise EventError(missing_code, field, f"`{field}` is missing.")
+        return value
+
+    def optional_text(self, field: str) -> str | None:
+        """Return a field that is a string of 1 to 500 characters, or absent or null."""
+        value = self.fields.get(field)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            # Languages write 0, false and 1.0 in different ways, and would hash them so.
+            raise EventError("bad_type", field, f"`{field}` must be a string.")
+        if not 1 <= len(value) <= MAX_TEXT:
+            raise EventError("bad_value", field, f"`{field}` must have 1 to {MAX_TEXT} characters.")
+        return value
+
+    def number(self, field: str, default: float) -> float:
+        """Return a field that is a finite number or a boolean; the default where it is absent."""
+        value = self.fields.get(field)
+        if value is None:
+            return default
+        if not isinstance(value, int | float):
+            raise EventError("bad_type", field, f"`{field}` must be a number or a boolean.")
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise EventError("bad_value", field, f"`{field}` is too large a number.") from error
+
+    def integer(self, field: str) -> int | None:
+        """Return a field that is an integer, or absent or null."""
+        value = self.fields.get(field)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise EventError("bad_type", field, f"`{field}` must be an integer.")
+        return value
+
+    def instant(self, field: str, received_at: datetime) -> datetime:
+        """Return a field that is an RFC 3339 time with its zone; where it is absent, the arrival.
+
+        Raises:
+            EventError: If it is malformed, over a day ahead, or over thirty days old.
+        """
+        value = self.fields.get(field)
+        if value is None:
+            return received_at
+        at = _parse_instant(value, field)
+        if at > received_at + MAX_AHEAD:
+            raise EventError("in_future", field, f"`{field}` is more than 24 hours ahead.")
+        if at < received_at - MAX_AGE:
+            raise EventError("too_old", field, f"`{field}` is more than 30 days ago.")
+        return at
+
+    def properties(self, known: frozenset[str]) -> dict[str, Any]:
+        """Return the `properties` of the event, and beside them its fields of other names."""
+        stated = self.fields.get("properties")
+        if stated is not None and not isinstance(stated, dict):
+            raise EventError("bad_type", "properties", "`properties` must be an object.")
+        unknown = {k: v for k, v in self.fields.items() if k not in known and k != "properties"}
+        return unknown | (stated or {})
+
+
+def _parse_instant(value: object, field: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+        # A time without a zone is the local time of an unknown machine.
+        if at is not None and at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    message = f"`{field}` must be a time with its zone, such as 2026-01-31T12:00:00Z."
+    raise EventError("bad_timestamp", field, message)
+
+
+def _must_be_storable(event: dict[str, Any]) -> None:
+    # A loop, not a recursion: the depth is the sender's choice.
+    waiting: list[tuple[object, str, int]] = [(v, k, 1) for k, v in event.items()]
+    characters = sum(len(k) for k in event)
+    _must_be_text(event, "")
+    while waiting:
+        value, field, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise EventError("bad_value", _named(field), f"It is nested over {MAX_DEPTH} deep.")
+        if isinstance(value, dict):
+            _must_be_text(value, field)
+            characters += sum(len(k) for k in value)
+            waiting.extend((item, field, depth + 1) for item in value.values())
+        elif isinstance(value, list):
+            waiting.extend((item, field, depth + 1) for item in value)
+        characters += _size_of_leaf(value, field)
+        if characters > MAX_EVENT_CHARACTERS:
+            message = f"An event has at most {MAX_EVENT_CHARACTERS} characters."
+            raise EventError("event_too_large", "", message)
+
+
+def _must_be_text(names: Mapping[str, Any], field: str) -> None:
+    if not all(_is_storable_text(name) for name in names):
+        raise EventError("bad_value", _named(field), "A field name holds a broken character.")
+
+
+def _size_of_leaf(value: object, field: str) -> int:
+    if isinstance(value, str):
+        if not _is_storable_text(value):
+            raise EventError("bad_value", _named(field), "It holds a broken character.")
+        return len(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise EventError("bad_value", _named(field), "It is not a finite number.")
+    if isinstance(value, int) and value.bit_length() > 1100:
+        raise EventError("bad_value", _named(field), "It is too large a number.")
+    return 8
+
+
+def _is_storable_text(text: str) -> bool:
+    # PostgreSQL keeps no NUL, and UTF-8 has no lone surrogates.
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _named(field: str) -> str:
+    return field if _is_storable_text(field) else ""

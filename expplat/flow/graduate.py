@@ -1,0 +1,40 @@
+"""graduate: serve the treatment to everyone, once every online gate has passed."""
+
+from __future__ import annotations
+
+from expplat.domain.gate import blockers
+from expplat.domain.online import Look
+from expplat.domain.poc import Poc, Stage
+from expplat.flow.desk import Desk, Step, Stepped, write_step
+from expplat.flow.look import evidence_of, take_look
+
+
+def graduate(slug: str, *, desk: Desk) -> Stepped:
+    """Take a look, and graduate the POC if its health gates and every online gate pass.
+
+    Safe to repeat; a POC that has graduated stays as it is.
+
+    Raises:
+        StageError: If no test of the POC is running.
+    """
+    with desk.uow as uow:
+        poc = uow.pocs.get(slug)
+        if poc.stage is Stage.GRADUATED:
+            return Stepped(poc, (), f"{slug} has graduated already.", is_new=False)
+        poc.must_be_open_for(Stage.GRADUATED)
+        proposal = desk.proposal_of(poc)
+    return conclude(poc, take_look(poc, proposal, desk), desk)
+
+
+def conclude(poc: Poc, look: Look, desk: Desk) -> Stepped:
+    """Commit the graduation on the evidence of a look, or return what stands in the way."""
+    standing = blockers(look.verdicts)
+    if standing or not look.verdicts:
+        return Stepped(poc, standing, "", is_new=False)
+    step = Step(
+        stage=Stage.GRADUATED,
+        reason="Every online gate passed; everyone is served the treatment.",
+        traffic_percent=100.0,
+        evidence=evidence_of(look),
+    )
+    return Stepped(write_step(poc.slug, step, desk), (), f"{poc.slug} has graduated.", is_new=True)

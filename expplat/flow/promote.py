@@ -1,0 +1,82 @@
+"""promote: open the flag at the first ramp step, on evidence that is still true."""
+
+from __future__ import annotations
+
+from expplat.domain.gate import Gate, GateKind, Ruling, Verdict
+from expplat.domain.poc import Poc, Stage
+from expplat.domain.proposal import Proposal
+from expplat.domain.replay import ReplayPlan, ReplayReport
+from expplat.flow.desk import Desk, Step, Stepped, write_step
+from expplat.flow.plan import plan_verdicts
+from expplat.flow.replay import Bench, planned
+
+
+def promote(slug: str, *, desk: Desk, bench: Bench) -> Stepped:
+    """Start the online test of a POC whose replay passed every offline gate.
+
+    In this order: every offline verdict is `pass`; code, log and prices are still those of the
+    replay; the plan has the power that it needs; commit; then release the flag. Safe to repeat: the
+    stage is committed before the flag opens, so that an interruption leaves it closed.
+
+    Raises:
+        StageError: If the POC has not been replayed.
+        FaultsError: If the code or the log that the replay stood on is broken now.
+    """
+    with desk.uow as uow:
+        poc = uow.pocs.get(slug)
+        if poc.stage is Stage.PROMOTED:
+            desk.flags.release(slug)
+            return Stepped(poc, (), f"{_running(poc)} It had been promoted.", is_new=False)
+        poc.must_be_open_for(Stage.PROMOTED)
+        proposal = desk.proposal_of(poc)
+        report = uow.replays.find(poc.newest.evidence["replay_id"])
+    standing = standing_before_promotion(poc, proposal, report, bench)
+    if standing:
+        return Stepped(poc, standing, "", is_new=False)
+    first = proposal.online.ramp_percent[0]
+    step = Step(
+        stage=Stage.PROMOTED,
+        reason=f"Every offline gate passed; {first:g} % of the units are in the test.",
+        traffic_percent=first,
+        evidence={"replay_id": poc.newest.evidence["replay_id"]},
+        opens_phase=True,
+    )
+    poc = write_step(slug, step, desk)
+    desk.flags.release(slug)
+    return Stepped(poc, (), _running(poc), is_new=True)
+
+
+def standing_before_promotion(
+    poc: Poc, proposal: Proposal, report: ReplayReport | None, bench: Bench
+) -> tuple[Verdict, ...]:
+    """Return what keeps a replayed POC from users; empty when nothing does."""
+    if report is None:
+        return (_unknown("The replay that the stage stands on is not in the database."),)
+    if report.blockers:
+        return report.blockers
+    with planned(poc, proposal, bench, report.plan.attempt) as plan:
+        stale = tuple(_unknown(sentence) for sentence in _changes(report.plan, plan))
+    return stale or plan_verdicts(proposal.online)
+
+
+def _changes(replayed: ReplayPlan, present: ReplayPlan) -> tuple[str, ...]:
+    """Name what has changed since the replay: any change makes its verdict stale."""
+    compared = (
+        ("the request log", replayed.log_sha256, present.log_sha256),
+        ("the code of control", replayed.control_sha256, present.control_sha256),
+        ("the code of treatment", replayed.treatment_sha256, present.treatment_sha256),
+        ("the price table", replayed.prices, present.prices),
+    )
+    return tuple(
+        f"The verdict is stale: {what} changed since the replay; replay again."
+        for what, then, today in compared
+        if then != today
+    )
+
+
+def _unknown(sentence: str) -> Verdict:
+    return Verdict(gate=Gate(kind=GateKind.DATA_QUALITY), ruling=Ruling.UNKNOWN, sentence=sentence)
+
+
+def _running(poc: Poc) -> str:
+    return f"{poc.slug} is in its online test with {poc.newest.traffic_percent:g} % of the units."

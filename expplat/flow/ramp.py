@@ -1,0 +1,61 @@
+"""ramp: let more units into the test, while nothing harms them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from expplat.domain.gate import Gate, GateKind, Ruling, Verdict, blockers
+from expplat.domain.online import Look
+from expplat.domain.poc import Poc, Stage
+from expplat.domain.proposal import OnlinePlan
+from expplat.flow.desk import Desk, Step, Stepped, write_step
+from expplat.flow.look import evidence_of, take_look
+from expplat.flow.ports import Clock
+from expplat.gates.decision import step_blockers
+from expplat.gates.health import min_units
+
+
+def ramp(slug: str, *, desk: Desk) -> Stepped:
+    """Widen the test by one step, if this step's guardrails, health and hold allow it.
+
+    Nobody changes variant: a step only lengthens the ranges of the flag. At the last step the
+    call changes nothing.
+
+    Raises:
+        StageError: If no test of the POC is running.
+    """
+    with desk.uow as uow:
+        poc = uow.pocs.get(slug)
+        proposal = desk.proposal_of(poc)
+    return widen(poc, proposal.online, take_look(poc, proposal, desk), desk)
+
+
+def widen(poc: Poc, plan: OnlinePlan, look: Look, desk: Desk) -> Stepped:
+    """Commit the next step of the ramp on the evidence of a look."""
+    present = poc.newest.traffic_percent
+    wider = [percent for percent in plan.ramp_percent if percent > present]
+    if not wider:
+        sentence = f"{poc.slug} is at the last step of its ramp, {present:g} % of the units."
+        return Stepped(poc, (), sentence, is_new=False)
+    standing = (*step_blockers(look.verdicts), *hold_blockers(poc, plan, look, desk.now))
+    if standing:
+        return Stepped(poc, standing, "", is_new=False)
+    step = Step(
+        stage=Stage.PROMOTED,
+        reason=f"No harm at {present:g} %; {wider[0]:g} % of the units are in the test.",
+        traffic_percent=wider[0],
+        evidence=evidence_of(look),
+    )
+    sentence = f"{poc.slug} is in its online test with {wider[0]:g} % of the units."
+    return Stepped(write_step(poc.slug, step, desk), (), sentence, is_new=True)
+
+
+def hold_blockers(poc: Poc, plan: OnlinePlan, look: Look, now: Clock) -> tuple[Verdict, ...]:
+    """Return what the step has still to wait for: units, and hours since it was opened."""
+    hours = (now() - poc.newest.at) / timedelta(hours=1)
+    waited = Verdict(
+        gate=Gate(kind=GateKind.MIN_DAYS, threshold=plan.hold.min_hours),
+        ruling=Ruling.PASS if hours >= plan.hold.min_hours else Ruling.UNKNOWN,
+        sentence=f"The step has stood {hours:.1f} h of {plan.hold.min_hours:g} h.",
+    )
+    return blockers((min_units(plan.hold.min_units, look.snapshot), waited))

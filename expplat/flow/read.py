@@ -1,0 +1,67 @@
+"""read: stories for the pages, `expplat list`, `show` and `status`; nothing is changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from expplat.domain.poc import Poc, Stage
+from expplat.domain.story import Story
+from expplat.flow.ports import SpecReader, UnitOfWork
+
+
+def stories(*, uow: UnitOfWork, reader: SpecReader) -> tuple[Story, ...]:
+    """Return the story of every POC, by slug."""
+    with uow:
+        return tuple(_story(poc, uow, reader) for poc in uow.pocs.all())
+
+
+def story(slug: str, *, uow: UnitOfWork, reader: SpecReader) -> Story:
+    """Return the story of one POC, or raise NotFoundError."""
+    with uow:
+        return _story(uow.pocs.get(slug), uow, reader)
+
+
+def _story(poc: Poc, uow: UnitOfWork, reader: SpecReader) -> Story:
+    proposal = reader.read(uow.proposals.text(poc.newest.proposal_sha256).encode(), poc.slug)
+    replay_id = _replay_id(poc)
+    phase = _phase_of_revision(poc)
+    return Story(
+        poc=poc,
+        proposal=proposal,
+        replay=uow.replays.find(replay_id) if replay_id else None,
+        tracking_address=uow.replays.address(replay_id) if replay_id else None,
+        looks=uow.looks.of(poc.slug, phase) if phase else (),
+    )
+
+
+def _replay_id(poc: Poc) -> str | None:
+    """Return the newest replay of the present revision; None before the first."""
+    for step in reversed(poc.history):
+        if step.stage is Stage.PROPOSED:
+            return None
+        if "replay_id" in step.evidence:
+            return str(step.evidence["replay_id"])
+    return None
+
+
+def _phase_of_revision(poc: Poc) -> int:
+    """Return the phase that the present revision has met users in; 0 where it has not."""
+    for step in reversed(poc.history):
+        if step.stage is Stage.PROMOTED:
+            return step.phase
+        if step.stage in (Stage.PROPOSED, Stage.REPLAYED):
+            return 0
+    return 0
+
+
+def summary(story: Story) -> dict[str, Any]:
+    """Return a story in short, as `expplat list --json` and the demo's `summary.json` give it."""
+    return {
+        "slug": story.poc.slug,
+        "stage": story.poc.stage,
+        "traffic_percent": story.traffic_percent,
+        "claimed": story.claimed,
+        "replayed": story.replayed,
+        "online": story.online,
+        "verdicts": story.verdicts,
+    }

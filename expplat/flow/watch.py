@@ -1,0 +1,75 @@
+"""watch: what a person would do with every running test, done by itself."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from expplat.domain.online import Look
+from expplat.domain.poc import Poc, Stage
+from expplat.domain.proposal import OnlinePlan, Proposal
+from expplat.errors import ConflictError
+from expplat.flow.desk import Desk
+from expplat.flow.graduate import conclude
+from expplat.flow.look import evidence_of, take_look
+from expplat.flow.ramp import widen
+from expplat.flow.rollback import rollback
+from expplat.gates.decision import Action, Decision, decide
+
+WATCHER = "expplat watch"
+"""Who signs the transitions that nobody typed."""
+
+RAMP = "ramp"
+
+
+class Watched(NamedTuple):
+    """What became of one running test."""
+
+    slug: str
+    action: str
+    """`graduate`, `roll_back`, `ramp`, `hold` or `keep_running`."""
+
+    sentence: str
+
+
+def watch_once(desk: Desk) -> tuple[Watched, ...]:
+    """Look at every running test once: roll back what harms, graduate what won, widen the rest.
+
+    Another watcher may run beside this one: the history's key lets one of them take each step.
+    """
+    with desk.uow as uow:
+        running = [poc for poc in uow.pocs.all() if poc.stage is Stage.PROMOTED]
+        proposals = [desk.proposal_of(poc) for poc in running]
+    return tuple(
+        _watch(poc, proposal, desk) for poc, proposal in zip(running, proposals, strict=True)
+    )
+
+
+def is_spent(plan: OnlinePlan, look: Look) -> bool:
+    """Whether the plan's units or days are used up."""
+    return look.information_fraction >= 1 or look.snapshot.days >= plan.max_days
+
+
+def _watch(poc: Poc, proposal: Proposal, desk: Desk) -> Watched:
+    try:
+        look = take_look(poc, proposal, desk)
+        decision = decide(look.verdicts, final=is_spent(proposal.online, look))
+        return _act(poc, proposal.online, look, decision, desk)
+    except ConflictError as error:
+        return Watched(poc.slug, Action.KEEP_RUNNING, error.message)
+
+
+def _act(poc: Poc, plan: OnlinePlan, look: Look, decision: Decision, desk: Desk) -> Watched:
+    match decision.action:
+        case Action.ROLL_BACK:
+            done = rollback(poc.slug, reason=decision.reason, desk=desk, evidence=evidence_of(look))
+            return Watched(poc.slug, decision.action, f"{done.sentence} {decision.reason}")
+        case Action.GRADUATE:
+            done = conclude(poc, look, desk)
+            return Watched(poc.slug, decision.action, f"{done.sentence} {decision.reason}")
+        case Action.HOLD:
+            return Watched(poc.slug, decision.action, decision.reason)
+    widened = widen(poc, plan, look, desk)
+    if widened.is_new:
+        return Watched(poc.slug, RAMP, widened.sentence)
+    standing = widened.standing[0].sentence if widened.standing else decision.reason
+    return Watched(poc.slug, decision.action, standing)

@@ -1,0 +1,54 @@
+"""The bootstrap, for statistics that no formula serves."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expplat.stats.distributions import Floats
+
+BLOCK_CELLS = 2_000_000
+"""Cells of the tables that are held at a time; a constant, for the draws depend on it."""
+
+
+def quantile_differences(
+    pairs: tuple[Floats, Floats], clusters: NDArray[np.intp], q: float, seed: int, resamples: int
+) -> Floats:
+    """Return the difference of the q-quantiles, second less first, in each resample of clusters.
+
+    Args:
+        pairs: Control and treatment, each of shape (n,), finite.
+        clusters: Number of the cluster of each pair, from 0 without gaps.
+        q: Between 0 and 1; quantiles are interpolated linearly, as numpy's default.
+        seed: The same seed gives the same numbers.
+        resamples: How many.
+
+    Returns:
+        Shape (resamples,).
+    """
+    generator = np.random.default_rng(seed)
+    drawn_at_once = int(clusters.max()) + 1
+    block = max(1, BLOCK_CELLS // len(clusters))
+    differences = np.empty(resamples)
+    columns = [(np.sort(column), clusters[np.argsort(column)]) for column in pairs]
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        drawn = generator.integers(drawn_at_once, size=(size, drawn_at_once))
+        cells = drawn + np.arange(size)[:, None] * drawn_at_once
+        counts = np.bincount(cells.ravel(), minlength=size * drawn_at_once)
+        times: NDArray[np.int32] = counts.reshape(size, drawn_at_once).astype(np.int32)
+        first, second = (_quantiles(values, times[:, order], q) for values, order in columns)
+        differences[start : start + size] = second - first
+    return differences
+
+
+def _quantiles(values: Floats, times: NDArray[np.int32], q: float) -> Floats:
+    """Return the quantile of each row, in which the sorted values occur so many times."""
+    reached = np.cumsum(times, axis=1, dtype=np.int32)
+    position = (reached[:, -1] - 1) * q
+    lower = np.floor(position).astype(np.int32)
+    upper = np.minimum(lower + 1, reached[:, -1] - 1)
+    below = values[np.count_nonzero(reached <= lower[:, None], axis=1)]
+    above = values[np.count_nonzero(reached <= upper[:, None], axis=1)]
+    quantiles: Floats = below + (above - below) * (position - lower)
+    return quantiles

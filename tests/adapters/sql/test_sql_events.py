@@ -1,0 +1,123 @@
+"""Events are taken in once each, whoever sends them how often; what is refused is kept apart."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from expplat.adapters.sql.quarantine import QuarantinedEvent
+from expplat.errors import InputError
+from tests.builders import T0, an_exposure, an_outcome
+
+
+def watermark(uow):
+    snapshot = uow.events.snapshot(
+        slug="hybrid_rrf", phase=1, metrics=[], started_at=T0, now=T0 + timedelta(days=1)
+    )
+    return snapshot.watermark
+
+
+def test_ids_that_are_new_are_returned_and_the_others_change_nothing(uow_factory):
+    with uow_factory() as uow:
+        first = uow.events.add_exposures([an_exposure("u1"), an_exposure("u2")], source="k")
+        again = uow.events.add_exposures([an_exposure("u2"), an_exposure("u3")], source="k")
+
+        assert first == {"x-u1-control", "x-u2-control"}
+        assert again == {"x-u3-control"}
+        assert watermark(uow) == 3
+
+
+def test_an_id_that_stands_twice_in_a_batch_is_taken_once_and_the_first_counts(uow_factory):
+    from tests.builders import SUCCESS
+
+    twice = [
+        an_outcome(event_id="same", value=1.0),
+        an_outcome(event_id="same", value=0.0),
+    ]
+    with uow_factory() as uow:
+        uow.events.add_exposures([an_exposure()], source="k")
+        new = uow.events.add_outcomes(twice, source="k")
+        snapshot = uow.events.snapshot(
+            slug="hybrid_rrf", phase=1, metrics=[SUCCESS], started_at=T0, now=T0
+        )
+
+    assert new == {"same"}
+    assert snapshot.watermark == 2
+    assert snapshot.arms["control"].metrics["task_success"].mean == 1.0
+
+
+def test_the_same_id_of_another_source_is_another_event(uow_factory):
+    with uow_factory() as uow:
+        uow.events.add_exposures([an_exposure()], source="shop")
+
+        assert uow.events.add_exposures([an_exposure()], source="app") == {"x-u1-control"}
+
+
+def test_an_empty_batch_is_nothing(uow_factory):
+    with uow_factory() as uow:
+        assert uow.events.add_exposures([], source="k") == frozenset()
+        assert uow.events.add_outcomes([], source="k") == frozenset()
+
+
+def test_events_that_were_not_committed_are_gone(uow_factory):
+    with uow_factory() as uow:
+        uow.events.add_exposures([an_exposure()], source="k")
+
+    with uow_factory() as uow:
+        assert watermark(uow) == 0
+
+
+def test_a_large_batch_is_taken_in_whole(uow_factory):
+    batch = [an_outcome(f"u{number}") for number in range(5_000)]
+    with uow_factory() as uow:
+        assert len(uow.events.add_outcomes(batch, source="k")) == 5_000
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e101, 1e-101])
+def test_a_value_that_no_statistic_can_be_made_of_is_refused(uow_factory, value):
+    with uow_factory() as uow, pytest.raises(InputError, match="o-u1-task_success"):
+        uow.events.add_outcomes([an_outcome("u2"), an_outcome(value=value)], source="k")
+
+
+def test_racing_senders_of_the_same_events_are_told_of_each_id_once(uow_factory):
+    batch = [an_exposure(f"u{number}") for number in range(200)]
+    told: list[str] = []
+
+    def send(order):
+        with uow_factory() as uow:
+            new = uow.events.add_exposures(order, source="k")
+            uow.commit()
+        told.extend(new)
+
+    senders = [
+        threading.Thread(target=send, args=(batch[::direction],)) for direction in (1, -1) * 4
+    ]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+
+    assert sorted(told) == sorted(event.event_id for event in batch)
+    with uow_factory() as uow:
+        assert watermark(uow) == 200
+
+
+def test_what_is_quarantined_is_listed_newest_first_whatever_it_holds(uow_factory):
+    odd = QuarantinedEvent(
+        source="k", kind="outcome", body='{"a": "\0\ud800"}', reason="not finite", received_at=T0
+    )
+    with uow_factory() as uow:
+        uow.quarantine.add(odd)
+        uow.quarantine.add(
+            QuarantinedEvent(source="k", kind="exposure", body="{}", reason="", received_at=T0)
+        )
+        uow.commit()
+
+    with uow_factory() as uow:
+        newest, oldest = uow.quarantine.list()
+        assert newest.kind == "exposure"
+        assert oldest.body == '{"a": "\\x00\\ud800"}'
+        assert oldest.received_at == T0
+        assert uow.quarantine.list(limit=1) == (newest,)

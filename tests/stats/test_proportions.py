@@ -1,0 +1,50 @@
+import pytest
+from scipy import stats as scipy_stats
+from statsmodels.stats.proportion import proportion_confint
+
+from expplat.stats.proportions import newcombe_paired
+
+
+def test_it_gives_the_published_interval_of_a_therapy():
+    found = newcombe_paired(both=59, only_treatment=6, only_control=16, neither=80)
+
+    assert found.estimate == pytest.approx(-0.0621, abs=5e-5)
+    assert found.low == pytest.approx(-0.1186, abs=5e-5)
+    assert found.high == pytest.approx(-0.0046, abs=5e-5)
+
+
+def test_without_correlation_it_squares_and_adds_two_wilson_intervals():
+    found = newcombe_paired(both=36, only_treatment=12, only_control=2, neither=0)
+
+    treatment = proportion_confint(48, 50, method="wilson")
+    control = proportion_confint(38, 50, method="wilson")
+    below = ((0.96 - treatment[0]) ** 2 + (control[1] - 0.76) ** 2) ** 0.5
+    above = ((treatment[1] - 0.96) ** 2 + (0.76 - control[0]) ** 2) ** 0.5
+    assert (found.low, found.high) == pytest.approx((0.2 - below, 0.2 + above))
+
+
+@pytest.mark.parametrize(("one", "other"), [(0, 0), (0, 5), (1, 7), (4, 4), (30, 50)])
+def test_its_p_value_is_the_mid_p_of_mcnemar(one, other):
+    found = newcombe_paired(both=10, only_control=one, only_treatment=other, neither=10)
+
+    fewer = scipy_stats.binom(one + other, 0.5)
+    expected = 2 * fewer.cdf(min(one, other)) - fewer.pmf(min(one, other))
+    assert found.p == pytest.approx(min(1.0, expected))
+
+
+def test_swapping_the_variants_turns_it_over():
+    there = newcombe_paired(both=20, only_control=3, only_treatment=9, neither=8)
+
+    back = newcombe_paired(both=20, only_control=9, only_treatment=3, neither=8)
+
+    assert (back.low, back.high) == pytest.approx((-there.high, -there.low))
+    assert back.p == there.p
+
+
+def test_a_negative_count_is_refused():
+    with pytest.raises(ValueError, match="negative"):
+        newcombe_paired(both=-1, only_control=3, only_treatment=9, neither=8)
+
+
+def test_one_pair_is_not_estimable():
+    assert newcombe_paired(both=1, only_control=0, only_treatment=0, neither=0).low is None
