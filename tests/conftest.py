@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -44,6 +47,24 @@ class PostgresServer:
 
     def drop(self, database: str) -> None:
         self._admin(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
+
+    def cut_connections(self, database: str) -> None:
+        """End every connection to a database, as a server does that restarts."""
+        statement = sql.SQL(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = {}"
+        )
+        self._admin(statement.format(sql.Literal(database)))
+
+    def halt(self) -> None:
+        """Stop it at once, as a crash does; `start` brings it back."""
+        os.kill(self._server.get_pid(), signal.SIGQUIT)
+        with contextlib.suppress(psycopg.OperationalError):
+            while True:
+                self._admin("SELECT 1")
+
+    def start(self) -> None:
+        """Start it again, on the same socket."""
+        self._server.ensure_postgres_running()
 
     def stop(self) -> None:
         """Stop it and delete what it held."""

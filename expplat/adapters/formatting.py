@@ -8,8 +8,8 @@ from __future__ import annotations
 from expplat.domain.gate import Effect, Ruling
 from expplat.domain.metric import Metric
 from expplat.domain.proposal import Claim, Proposal
-from expplat.domain.replay import ReplayReport
 from expplat.domain.wording import MARKS, MINUS, bounds, change, interval
+from expplat.metrics.catalogue import built_in
 
 NOTHING_YET = "–"
 """Stands where there is no evidence yet."""
@@ -69,9 +69,10 @@ def arrow_line(*steps: tuple[str, str]) -> str:
     return " → ".join(f"{label} {text}" for label, text in steps)
 
 
-def unit_of_metric(name: str, proposal: Proposal, report: ReplayReport | None = None) -> str:
-    """Return the unit of a metric by name, from the replay or the proposal; empty if not known."""
-    declared: list[Metric] = [] if report is None else list(report.plan.metrics)
-    declared += [metric for metric in proposal.metrics if isinstance(metric, Metric)]
-    declared += proposal.online.metrics
-    return next((metric.unit for metric in declared if metric.name == name), "")
+def metric_of(name: str, proposal: Proposal) -> Metric | None:
+    """Return a metric of a proposal by name: declared in it, or built in; None if not known."""
+    declared_ones = [metric for metric in proposal.metrics if isinstance(metric, Metric)]
+    for metric in (*declared_ones, *proposal.online.metrics):
+        if metric.name == name:
+            return metric
+    return built_in(name)

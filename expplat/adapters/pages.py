@@ -24,8 +24,8 @@ from expplat.adapters.formatting import (
     effect_text,
     ends_text,
     mark,
+    metric_of,
     plain,
-    unit_of_metric,
 )
 from expplat.adapters.six_checks import six_checks
 from expplat.domain import wording
@@ -103,7 +103,7 @@ class Pages:
 
     def replay_page(self, report: ReplayReport, proposal: Proposal) -> str:
         """Return a replay as one self-contained page: style and plots are inside."""
-        steps = (_claimed(proposal, report), _replayed(proposal, report))
+        steps = (_claimed(proposal), _replayed(proposal, report))
         return self._draw(
             "replay.html",
             proposal=proposal,
@@ -141,7 +141,7 @@ class Pages:
 def line_of(story: Story) -> tuple[Step, Step, Step]:
     """Return the line that every page leads with: claimed, replayed, online."""
     return (
-        _claimed(story.proposal, story.replay),
+        _claimed(story.proposal),
         _replayed(story.proposal, story.replay),
         _online(story),
     )
@@ -190,14 +190,15 @@ def _reaches(steps: Sequence[Step]) -> dict[str, float]:
     }
 
 
-def _claimed(proposal: Proposal, report: ReplayReport | None) -> Step:
+def _claimed(proposal: Proposal) -> Step:
     claim = proposal.paper.claim
-    unit = unit_of_metric(proposal.problem.primary_metric, proposal, report)
+    held_against = metric_of(proposal.problem.primary_metric, proposal)
+    unit = held_against.unit if held_against else ""
     place = ", ".join(part for part in (claim.table, claim.dataset) if part)
     effect = Effect(
         metric=claim.metric,
         unit=unit,
-        sign=_claim_sign(proposal, report),
+        sign=held_against.direction.sign if held_against else 1,
         control=None,
         treatment=None,
         difference=claim.effect,
@@ -215,12 +216,6 @@ def _claimed(proposal: Proposal, report: ReplayReport | None) -> Step:
         source=f"{proposal.paper.reference}; {place}",
         effect=effect,
     )
-
-
-def _claim_sign(proposal: Proposal, report: ReplayReport | None) -> int:
-    """Which way the paper's metric is better: as the in-house metric it is held against."""
-    replayed = _primary(proposal, report)
-    return replayed.sign if replayed else 1
 
 
 def _primary(proposal: Proposal, report: ReplayReport | None) -> Effect | None:
@@ -301,6 +296,10 @@ def _moment(value: datetime) -> str:
     return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def _day(value: datetime) -> str:
+    return value.astimezone(UTC).strftime("%Y-%m-%d")
+
+
 def _cost_per_1k(arm: ArmSummary) -> str:
     return wording.amount(float(arm.cost_usd) / max(arm.calls, 1) * 1000, "usd")
 
@@ -319,6 +318,7 @@ _FILTERS = {
     "effect": effect_text,
     "moment": _moment,
     "cost_per_1k": _cost_per_1k,
+    "day": _day,
     "declared": declared,
     "ends": ends_text,
     "mark": mark,

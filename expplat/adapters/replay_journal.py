@@ -197,6 +197,11 @@ def call_under_way(plan: ReplayPlan, shard: int) -> tuple[int, str] | None:
     return (int(noted[0]), noted[1]) if len(noted) == 2 else None
 
 
+def forget_call(plan: ReplayPlan, shard: int) -> None:
+    """Forget the call that a dead worker had noted."""
+    call_path(plan, shard).unlink(missing_ok=True)
+
+
 def shard_size(plan: ReplayPlan, shard: int) -> int:
     """Return how many requests a shard holds; only the last may hold fewer than the others."""
     size = plan.measurement.shard_requests

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import itertools
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-import threadpoolctl
 
 from expplat.adapters.replay_call import (
     ClockFactory,
@@ -90,8 +90,8 @@ class Interleaving:
 class Worker:
     """Holds both variants, set up once, and runs shard after shard through them.
 
-    A variant sees the request without its references, as production would send it; they are kept
-    for the metrics. Every call gets a request of its own, so that no variant can spoil the other's.
+    A variant sees the request without its references, as production would send it, and every call
+    gets a request of its own, so that no variant can spoil the other's.
     """
 
     def __init__(
@@ -115,13 +115,13 @@ class Worker:
         """Import the code and set both variants up.
 
         Raises:
-            EngineError: If that fails; the sentence says which variant, and why.
+            EngineError: If that fails; it says which variant, and why.
         """
         with ExitStack() as stack:
             stack.enter_context(workspace_imports(self._workspace))
             stack.enter_context(self._guard)
             self._load()
-            stack.enter_context(threadpoolctl.threadpool_limits(limits=1))
+            stack.enter_context(_one_thread())
             self._stack = stack.pop_all()
         return self
 
@@ -186,8 +186,9 @@ class Worker:
         first = shard * self._plan.measurement.shard_requests
         with shard_path(self._plan, shard).open(encoding="utf-8") as lines:
             shown = list(enumerate(itertools.islice(lines, self._plan.measurement.warmup), first))
-        rounds = itertools.islice(itertools.cycle(shown), self._plan.measurement.warmup)
-        for position, line in rounds:
+        for position, line in itertools.islice(
+            itertools.cycle(shown), self._plan.measurement.warmup
+        ):
             for arm in self._order.arms(position):
                 if arm != CONTROL_AGAIN and (position, arm) not in poisoned:
                     journal.note_call(position, arm)
@@ -257,13 +258,21 @@ class Worker:
 
     def _value(
         self, name: str, scoring: Callable[[Request, Output], Any], output: Output, line: str
-    ) -> float | None | Failure:
-        request = _request(line)
-        found: float | None | Failure = self._guard.run(
-            lambda: number_of(scoring(request, output), name),
+    ) -> float | Failure | None:
+        found: float | Failure | None = self._guard.run(
+            lambda: number_of(scoring(_request(line), output), name),
             timeout_s=self._plan.measurement.timeout_s,
         )
         return found
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Hold linear algebra to one thread, so that the CPU time of a call is that of its thread."""
+    if importlib.util.find_spec("threadpoolctl") is None:
+        return nullcontext()
+    threadpoolctl: Any = importlib.import_module("threadpoolctl")
+    limits: AbstractContextManager[Any] = threadpoolctl.threadpool_limits(limits=1)
+    return limits
 
 
 def _scoring(metric: Metric) -> Callable[[Request, Output], Any] | None:
@@ -284,7 +293,7 @@ def _plainly(work: Callable[[], Any]) -> Any:
 
 
 def _request(line: str) -> Request:
-    """Return a request of one's own, which nobody else has touched."""
+    """Return a fresh request, which no user code has touched."""
     return Request(**json.loads(line))
 
 

@@ -19,8 +19,11 @@ ROW_BYTES = 1_000_000
 ROW_GROUP_BYTES = 2 << 30
 """Largest row group of a Parquet file, uncompressed by its own account."""
 
-BATCH_ROWS = 32
-"""Parquet rows that are decoded at once."""
+BATCH_ROWS = 256
+"""Most Parquet rows that are decoded at once; fewer where one value could be large."""
+
+BATCH_BYTES = 512 << 20
+"""What the rows that are decoded at once may take, if each held the largest value there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +180,28 @@ def _parquet(file: Path, wanted: Wanted) -> Iterator[Raw | Faulty]:
                 yield Faulty(tuple(faults))
                 return
             line = 0
-            for batch in log.iter_batches(batch_size=BATCH_ROWS, columns=names):
+            for batch in log.iter_batches(batch_size=_batch_rows_of(log), columns=names):
                 yield from _batch_rows(batch, line)
                 line += batch.num_rows
     except (pyarrow.ArrowException, OSError) as error:
         yield faulty(0, "", f"It is not sound Parquet: {str(error).splitlines()[0]}")
 
 
+def _batch_rows_of(log: Any) -> int:
+    """Return how many rows are safe to decode at once: a dictionary may repeat one large value."""
+    groups = [log.metadata.row_group(group) for group in range(log.metadata.num_row_groups)]
+    sizes: list[int] = [
+        group.column(column).total_uncompressed_size
+        for group in groups
+        for column in range(group.num_columns)
+    ]
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, *sizes, 1)))
+
+
 def _batch_rows(batch: Any, line: int) -> Iterator[Raw | Faulty]:
     for number in range(batch.num_rows):
         row = batch.slice(number, 1)
-        if row.get_total_buffer_size() > 0 and row.nbytes > ROW_BYTES:
+        if row.nbytes > ROW_BYTES:
             yield faulty(line + number + 1, "", f"It is over {ROW_BYTES:,} bytes long.")
             continue
         (values,) = row.to_pylist(maps_as_pydicts="strict")
@@ -260,7 +274,7 @@ def _is_plain(kind: Any) -> bool:
         return all(_is_plain(child.type) for child in children)
     is_text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
     is_number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
-    return is_text or is_number or types.is_null(kind) or types.is_struct(kind)
+    return bool(is_text or is_number or types.is_null(kind) or types.is_struct(kind))
 
 
 def _refuse(constant: str) -> NoReturn:

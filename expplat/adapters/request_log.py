@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from expplat.adapters.request_files import Faulty, raw_rows
 from expplat.adapters.request_rows import RowReader
@@ -89,7 +89,7 @@ class _Shards:
         self._folder = folder
         self._size = shard_requests
         self._hash = hashlib.sha256()
-        self._file = None
+        self._file: BinaryIO | None = None
         self.requests = 0
 
     def __enter__(self) -> Self:
@@ -110,6 +110,7 @@ class _Shards:
         if self.requests % self._size == 0:
             self._close()
             self._file = (self._folder / f"{self.shards:05d}.jsonl").open("wb")
+        assert self._file is not None
         self._file.write(line + b"\n")
         self._hash.update(line + b"\n")
         self.requests += 1

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from expplat.adapters.formatting import arrow_line, claim_text, effect_text, mark, unit_of_metric
+from expplat.adapters.formatting import arrow_line, claim_text, effect_text, mark, metric_of
 from expplat.domain.gate import Effect, Ruling
 from expplat.domain.metric import Concern, Metric
 from expplat.domain.plain import canonical_json, sha256_of, to_plain
@@ -221,7 +221,8 @@ def note_markdown(report: ReplayReport, proposal: Proposal) -> str:
     """Return the verdict as Markdown; MLflow shows it at the top of the verdict run."""
     primary = proposal.problem.primary_metric
     replayed = next((effect for effect in report.effects if effect.metric == primary), None)
-    unit = unit_of_metric(primary, proposal, report)
+    held_against = metric_of(primary, proposal)
+    unit = held_against.unit if held_against else ""
     lines = [
         f"### {_cell(proposal.paper.title)}",
         "",

@@ -76,7 +76,7 @@ def _read(kind: Any, plain: Any) -> Any:
         return _read_union(typing.get_args(kind), plain)
     if origin is tuple:
         return tuple(_read(typing.get_args(kind)[0], item) for item in plain)
-    if origin is not None and issubclass(origin, typing.Mapping):
+    if isinstance(origin, type) and issubclass(origin, typing.Mapping):
         return {key: _read(typing.get_args(kind)[1], item) for key, item in plain.items()}
     return _read_plain_kind(kind, plain)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -75,7 +76,7 @@ def boundaries(
     steps = _spending_steps(information_fractions, [spending(t, alpha) for t in times])
     found = [math.inf] * len(information_fractions)
     paths = _Paths(np.zeros(1), np.ones(1))
-    for step, following in zip(steps, (*steps[1:], None), strict=True):
+    for step, following in zip_longest(steps, steps[1:]):
         critical = _critical(paths, step)
         found[step.position] = critical
         if following is not None:

@@ -64,7 +64,11 @@ def test_a_value_that_is_not_finite_is_not_lost_in_silence(broken):
 
 
 def test_a_proportion_has_the_moments_of_its_zeros_and_ones():
-    assert of_proportion(3, 10) == pytest.approx(moments_of([1] * 3 + [0] * 7))
+    found, listed = of_proportion(3, 10), moments_of([1] * 3 + [0] * 7)
+
+    assert (found.n, found.mean) == (10, 0.3)
+    assert found.m2 == pytest.approx(listed.m2)
+    assert of_proportion(0, 0) == EMPTY
 
 
 @pytest.mark.parametrize("successes", [-1, 11])

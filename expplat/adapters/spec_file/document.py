@@ -211,7 +211,7 @@ class _Composer:
 
 
 def _line(event: yaml.Event) -> int:
-    return int(event.start_mark.line) + 1
+    return event.start_mark.line + 1 if event.start_mark else 0
 
 
 def _events(text: str) -> Iterator[Any]:

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 SLUG_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 """Of a slug and of a metric's name: both become parts of paths, keys and columns."""
 
-USE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
+_DOTTED = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
+
+USE_PATTERN = rf"^{_DOTTED}:{_DOTTED}$"
 """`module.path:Attribute`."""
 
 FORBIDDEN_CHARACTERS = re.compile(

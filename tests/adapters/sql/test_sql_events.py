@@ -70,9 +70,9 @@ def test_events_that_were_not_committed_are_gone(uow_factory):
 
 
 def test_a_large_batch_is_taken_in_whole(uow_factory):
-    batch = [an_outcome(f"u{number}") for number in range(5_000)]
+    batch = [an_outcome(f"u{number}") for number in range(2_500)]
     with uow_factory() as uow:
-        assert len(uow.events.add_outcomes(batch, source="k")) == 5_000
+        assert len(uow.events.add_outcomes(batch, source="k")) == 2_500
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e101, 1e-101])

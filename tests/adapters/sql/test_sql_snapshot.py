@@ -118,7 +118,7 @@ def test_the_order_of_arrival_changes_not_one_bit(uow_factory):
     tied = [replace(event, at=T0) for event in exposures]
     first = snapshot_of(uow_factory, tied, outcomes)
 
-    for seed in range(8):
+    for seed in range(5):
         shuffle = random.Random(seed).shuffle
         shuffle(tied)
         shuffle(outcomes)
@@ -148,12 +148,13 @@ def test_both_databases_give_the_same_snapshot(sqlite_url, postgresql_url):
         engine.dispose()
 
 
-@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
-@pytest.mark.parametrize("shift", [0.0, 1e9, -1e12])
+@pytest.mark.parametrize(
+    ("shift", "scale"), [(0.0, 1e-9), (0.0, 1e9), (1e9, 1.0), (-1e12, 1.0), (1e9, 1e-9)]
+)
 def test_neither_a_large_shift_nor_a_scale_spoils_the_spread(uow_factory, shift, scale):
     rng = random.Random(5)
-    values = [shift * scale + scale * rng.gauss(0, 1) for _ in range(2_000)]
-    exposures = [an_exposure(f"u{number}") for number in range(2_000)]
+    values = [shift * scale + scale * rng.gauss(0, 1) for _ in range(500)]
+    exposures = [an_exposure(f"u{number}") for number in range(500)]
     outcomes = [
         an_outcome(f"u{number}", "latency_ms", value) for number, value in enumerate(values)
     ]
@@ -167,8 +168,8 @@ def test_neither_a_large_shift_nor_a_scale_spoils_the_spread(uow_factory, shift,
 
 
 def test_equal_values_have_no_spread(uow_factory):
-    exposures = [an_exposure(f"u{number}") for number in range(999)]
-    outcomes = [an_outcome(f"u{number}", "latency_ms", 0.1) for number in range(999)]
+    exposures = [an_exposure(f"u{number}") for number in range(299)]
+    outcomes = [an_outcome(f"u{number}", "latency_ms", 0.1) for number in range(299)]
 
     moments = snapshot_of(uow_factory, exposures, outcomes).arms["control"].metrics["latency_ms"]
 
@@ -263,7 +264,7 @@ def test_a_third_arm_is_counted_by_its_own_name(uow_factory):
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     values=st.lists(

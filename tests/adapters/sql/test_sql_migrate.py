@@ -1,0 +1,295 @@
+"""Schemas are made, checked and changed by the same scripts from a checkout and from a wheel."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect, text
+
+from expplat.adapters.sql.engine import HEAD_REVISION, make_engine, open_engine, parse_url
+from expplat.adapters.sql.migrate import (
+    check,
+    current_revision,
+    downgrade,
+    head_revision,
+    upgrade,
+)
+from expplat.adapters.sql.tables import VERSION_TABLE, schema
+from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
+from expplat.domain.poc import Stage
+from expplat.errors import ConfigurationError, DatabaseError
+from tests.builders import a_look, a_poc, a_report, an_exposure, an_outcome, keep_poc
+
+CHECKOUT = Path(__file__).parents[3]
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def tables_of(url):
+    engine = make_engine(parse_url(url))
+    names = set(inspect(engine).get_table_names())
+    engine.dispose()
+    return names
+
+
+def execute(url, *statements):
+    engine = make_engine(parse_url(url))
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+def open_new(url):
+    open_engine(url, create=True).dispose()
+
+
+def in_processes(work, url, count):
+    processes = [SPAWN.Process(target=work, args=(url,)) for _ in range(count)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def test_the_revision_that_is_opened_is_that_of_the_newest_script():
+    assert head_revision() == HEAD_REVISION
+
+
+def test_the_scripts_have_no_init_which_would_hide_the_library():
+    assert not list((CHECKOUT / "alembic").rglob("__init__.py"))
+
+
+def test_an_upgrade_makes_every_table_and_agrees_with_the_models(empty_database_url):
+    upgrade(empty_database_url)
+
+    assert tables_of(empty_database_url) == {*schema.tables, VERSION_TABLE}
+    assert current_revision(empty_database_url) == HEAD_REVISION
+    check(empty_database_url)
+
+
+def test_an_upgrade_can_be_repeated(database_url):
+    upgrade(database_url)
+
+    assert current_revision(database_url) == HEAD_REVISION
+
+
+def test_down_and_up_again_works_on_a_filled_database(database_url):
+    engine = open_engine(database_url, create=False)
+    with SqlUnitOfWork(engine) as uow:
+        keep_poc(uow, a_poc(Stage.PROMOTED))
+        uow.replays.add(a_report())
+        uow.looks.add(a_look())
+        uow.events.add_exposures([an_exposure()], source="k")
+        uow.events.add_outcomes([an_outcome()], source="k")
+        uow.commit()
+    engine.dispose()
+
+    downgrade(database_url, "base")
+    assert tables_of(database_url) == {VERSION_TABLE}
+    assert current_revision(database_url) is None
+    upgrade(database_url)
+    check(database_url)
+
+
+def test_an_upgrade_that_fails_leaves_nothing_half_done(empty_database_url):
+    if empty_database_url.startswith("sqlite"):
+        upgrade(empty_database_url)
+        downgrade(empty_database_url, "base")
+    execute(empty_database_url, "CREATE TABLE access_keys (id INTEGER)")
+
+    with pytest.raises(DatabaseError, match="access_keys"):
+        upgrade(empty_database_url)
+
+    assert tables_of(empty_database_url) - {VERSION_TABLE} == {"access_keys"}
+    execute(empty_database_url, "DROP TABLE access_keys")
+    upgrade(empty_database_url)
+    check(empty_database_url)
+
+
+def test_check_names_every_difference(database_url):
+    execute(
+        database_url,
+        "ALTER TABLE looks DROP COLUMN taken_at",
+        "DROP INDEX ix_outcomes_unit_metric_at",
+    )
+
+    with pytest.raises(ConfigurationError) as refusal:
+        check(database_url)
+
+    assert "taken_at" in refusal.value.message
+    assert "ix_outcomes_unit_metric_at" in refusal.value.message
+
+
+def test_check_passes_over_tables_of_others(database_url):
+    execute(database_url, "CREATE TABLE runs (id INTEGER)")
+
+    check(database_url)
+
+
+def test_check_of_an_empty_database_says_what_to_run(empty_database_url):
+    with pytest.raises(ConfigurationError) as refusal:
+        check(empty_database_url)
+
+    assert "expplat db upgrade" in refusal.value.hint
+
+
+def test_a_database_without_tables_is_not_opened(empty_database_url):
+    with pytest.raises(ConfigurationError) as refusal:
+        open_engine(empty_database_url, create=False)
+
+    assert refusal.value.hint == "Run `expplat db upgrade`."
+    assert refusal.value.exit_status == 78
+
+
+@pytest.mark.parametrize(("revision", "hint"), [("0000", "db upgrade"), ("9999", "Install")])
+def test_a_schema_of_another_version_is_not_opened(sqlite_url, revision, hint):
+    execute(sqlite_url, f"UPDATE {VERSION_TABLE} SET version_num = '{revision}'")
+
+    for create in (False, True):
+        with pytest.raises(ConfigurationError, match=revision) as refusal:
+            open_engine(sqlite_url, create=create)
+        assert hint in refusal.value.hint
+
+
+def test_a_schema_of_a_newer_version_is_not_upgraded(sqlite_url):
+    execute(sqlite_url, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+
+    with pytest.raises(ConfigurationError, match="9999"):
+        upgrade(sqlite_url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "nonsense", "mysql://host/x", "postgresql+psycopg2://host/x", "sqlite://", "sqlite:///"],
+)
+def test_an_address_of_no_known_database_is_a_configuration_error(url):
+    with pytest.raises(ConfigurationError, match="EXPPLAT_DATABASE_URL"):
+        open_engine(url, create=True)
+
+
+def test_the_embedded_database_is_made_for_its_owner_alone(tmp_path):
+    old = os.umask(0)
+    try:
+        file = tmp_path / "new" / ".expplat" / "expplat.db"
+        engine = open_engine(f"sqlite:///{file}", create=True)
+        with SqlUnitOfWork(engine) as uow:
+            keep_poc(uow, a_poc())
+            uow.commit()
+
+            modes = {path.name: path.stat().st_mode & 0o777 for path in file.parent.iterdir()}
+        engine.dispose()
+    finally:
+        os.umask(old)
+
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    assert {"expplat.db", "expplat.db-wal"} <= modes.keys()
+    assert set(modes.values()) == {0o600}
+
+
+def test_sqlite_is_set_to_keep_what_it_has_acknowledged(sqlite_url):
+    engine = open_engine(sqlite_url, create=False)
+    with engine.connect() as connection:
+        found = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    engine.dispose()
+
+    assert found == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 5000,
+    }
+
+
+@pytest.mark.long
+def test_twenty_processes_open_a_fresh_database_at_once(tmp_path):
+    url = f"sqlite:///{tmp_path / 'state' / 'expplat.db'}"
+
+    assert in_processes(open_new, url, 20) == [0] * 20
+    check(url)
+
+
+@pytest.mark.parametrize("count", [3, pytest.param(12, marks=pytest.mark.long)])
+def test_processes_that_upgrade_at_once_do_not_collide(empty_database_url, count):
+    assert in_processes(upgrade, empty_database_url, count) == [0] * count
+    check(empty_database_url)
+
+
+def test_opening_an_up_to_date_database_imports_no_migration_tool(sqlite_url):
+    program = (
+        "import sys; from expplat.adapters.sql.engine import open_engine;"
+        f"open_engine({sqlite_url!r}, create=True); print('alembic' in sys.modules)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert told.stdout.strip() == "False"
+
+
+def test_the_migration_tool_works_by_hand_from_the_checkout(tmp_path):
+    url = f"sqlite:///{tmp_path / 'by_hand.db'}"
+    upgrade(url)
+    env = os.environ | {"EXPPLAT_DATABASE_URL": url, "EXPPLAT_WORKSPACE": str(tmp_path)}
+
+    told = subprocess.run(
+        [sys.executable, "-m", "alembic", "check"],
+        cwd=CHECKOUT, env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert told.returncode == 0, told.stderr
+    assert "No new upgrade operations" in told.stdout
+
+
+def test_the_migration_tool_writes_sql_for_both_databases(tmp_path):
+    for url, expected in [
+        (f"sqlite:///{tmp_path / 'x.db'}", "RAISE(ABORT"),
+        ("postgresql://nobody@nowhere/x", "EXECUTE FUNCTION"),
+    ]:
+        env = os.environ | {"EXPPLAT_DATABASE_URL": url, "EXPPLAT_WORKSPACE": str(tmp_path)}
+        told = subprocess.run(
+            [sys.executable, "-m", "alembic", "upgrade", "head", "--sql"],
+            cwd=CHECKOUT, env=env, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+        assert told.returncode == 0, told.stderr
+        assert expected in told.stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("expplat_first", [True, False])
+def test_mlflow_and_expplat_share_one_postgresql(postgres, expplat_first):
+    url = postgres.url(postgres.new_database())
+
+    def start_mlflow():
+        program = (
+            "from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore;"
+            f"s = SqlAlchemyStore({url!r}, '.'); print(s.create_experiment('x'))"
+        )
+        return subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        )
+
+    told = None
+    if expplat_first:
+        upgrade(url)
+        told = start_mlflow()
+    else:
+        told = start_mlflow()
+        upgrade(url)
+
+    assert told.returncode == 0, told.stderr[-2000:]
+    check(url)
+    again = start_mlflow()
+    assert "already exists" in again.stderr
+    assert {"experiments", "runs", *schema.tables} <= tables_of(url)
+    downgrade(url, "base")
+    assert "experiments" in tables_of(url)
