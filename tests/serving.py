@@ -113,6 +113,11 @@ class Walk:
     def roll_back(self, slug: str) -> None:
         self.step(slug, Stage.ROLLED_BACK)
 
+    def revoke(self, secret: str) -> None:
+        """Revoke the key of a secret."""
+        uow, now = self.platform.uow(), self.platform.now
+        keys.revoke(keys.key_id_of(secret), uow=uow, now=now)
+
     def key(self, kind: str) -> str:
         """Make a key and return its secret."""
         return keys.create(kind, "test", uow=self.platform.uow(), now=self.platform.now).secret

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
-import logging
-import os
+import re
 import sqlite3
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
 
+from expplat.adapters.mlflow_store import (
+    artifact_root,
+    is_server,
+    open_store,
+    public_base,
+    quiet_mlflow,
+    store_lock,
+)
 from expplat.adapters.tracking_content import (
     VERDICT,
     RunContent,
@@ -29,22 +34,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-QUIET = {
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
-"""Environment that MLflow is imported with, where it does not say otherwise. No retries: MLflow's
-own seven hold a caller for four minutes, and a copy that failed is made again later."""
+Item = TypeVar("Item")
 
-LOCK_WAIT_S = 60.0
-"""How long to wait for another process that creates the store or copies."""
-
-NOISY_LOGGERS = ("mlflow", "alembic", "urllib3.connectionpool")
+METRICS_IN_A_BATCH = 1000
+PARAMS_IN_A_BATCH = 100
+"""What MLflow takes at once, of params and of tags."""
 
 
 class MlflowTracking:
@@ -78,7 +72,7 @@ class MlflowTracking:
 
     def _connected(self) -> MlflowClient:
         if self._client is None:
-            self._client = open_store(self._uri, self._state_dir)
+            self._client = open_store(self._uri)
         return self._client
 
     def _experiment(self, client: MlflowClient, slug: str) -> str:
@@ -97,20 +91,6 @@ class MlflowTracking:
         return (artifact_root(self._state_dir) / safe_name(slug)).absolute().as_uri()
 
 
-def is_server(uri: str) -> bool:
-    """Whether the tracking store is an MLflow server, with a UI of its own."""
-    return urlsplit(uri).scheme in {"http", "https"}
-
-
-def public_base(uri: str) -> str:
-    """Return the address of a server's UI, without a password; empty for a local store."""
-    if not is_server(uri):
-        return ""
-    parts = urlsplit(uri)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path.rstrip("/") + "/", "", ""))
-
-
 def compare_fragment(experiment_id: str, replay_id: str) -> str:
     """Return the place in MLflow's UI that charts the runs of a replay side by side.
 
@@ -119,75 +99,6 @@ def compare_fragment(experiment_id: str, replay_id: str) -> str:
     """
     chosen = quote(f"tags.`expplat.replay_id` = '{replay_id}'", safe="")
     return f"#/experiments/{experiment_id}/runs?compareRunsMode=CHART&searchFilter={chosen}"
-
-
-def artifact_root(state_dir: Path) -> Path:
-    """Return the folder of a local store's files."""
-    return state_dir / "mlflow-artifacts"
-
-
-def quiet_mlflow() -> None:
-    """Keep MLflow from telephoning home, printing and waiting; call it before importing MLflow."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-
-
-def open_store(uri: str, state_dir: Path) -> MlflowClient:
-    """Return a client of the store; a local one is created where there is none.
-
-    Call it under `store_lock`: of two processes that create the same database, one dies.
-
-    Raises:
-        TrackingError: If a local database is no database, or cannot be written.
-    """
-    quiet_mlflow()
-    if uri.startswith("sqlite:"):
-        _prepare_sqlite(uri)
-    from mlflow import MlflowClient
-
-    for name in NOISY_LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
-@contextmanager
-def store_lock(uri: str, state_dir: Path) -> Iterator[None]:
-    """Let one process of this machine at a time create or write a local store.
-
-    Raises:
-        TrackingError: If another process holds it for longer than a minute.
-    """
-    if is_server(uri):
-        yield
-        return
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (state_dir / "mlflow.lock").open("a") as lock:
-        deadline = time.monotonic() + LOCK_WAIT_S
-        while not _locked(lock.fileno()):
-            if time.monotonic() > deadline:
-                raise TrackingError(
-                    "Another process has been writing to MLflow for a minute.",
-                    hint="Wait for it to end, then run `expplat replay --sync`.",
-                )
-            time.sleep(0.05)
-        yield
-
-
-def _locked(file_descriptor: int) -> bool:
-    try:
-        fcntl.flock(file_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _prepare_sqlite(uri: str) -> None:
-    """Make the file, readable by its owner alone; MLflow would retry a broken one for minutes."""
-    path = Path(urlsplit(uri).path.removeprefix("/"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    with closing(sqlite3.connect(path, timeout=5)) as connection:
-        connection.execute("PRAGMA schema_version").fetchone()
 
 
 @contextmanager
@@ -208,7 +119,8 @@ def _errors_of(uri: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    """Say what happened without a traceback, and without a password that an address may hold."""
+    lines = re.sub(r"//[^/@\s]+@", "//", str(error)).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
 
 
@@ -216,27 +128,31 @@ def _write_once(
     client: MlflowClient, experiment_id: str, report: ReplayReport, content: RunContent
 ) -> None:
     finished, broken = _existing(client, experiment_id, report, content.role)
-    for run in (*finished[1:], *broken):
+    for run in broken:
         client.delete_run(run.info.run_id)
     if not finished:
         _write(client, experiment_id, report, content)
+        finished, _ = _existing(client, experiment_id, report, content.role)
+    # Two machines that copy to one server at the same time agree on which run stays.
+    for run in finished[1:]:
+        client.delete_run(run.info.run_id)
 
 
 def _existing(
     client: MlflowClient, experiment_id: str, report: ReplayReport, role: str
 ) -> tuple[list[Run], list[Run]]:
-    """Return the finished runs of this very report, oldest first, and all other runs of its id."""
+    """Return the finished runs of this very report, by run id, and all other runs of its replay."""
     found = client.search_runs(
         [experiment_id],
         filter_string=(
             f"tags.`expplat.replay_id` = '{report.plan.replay_id}' "
             f"and tags.`expplat.role` = '{role}'"
         ),
-        order_by=["attributes.start_time ASC"],
     )
     digest = content_sha256(report)
-    finished, broken = [], []
-    for run in found:
+    finished: list[Run] = []
+    broken: list[Run] = []
+    for run in sorted(found, key=lambda run: str(run.info.run_id)):
         whole = run.info.status == "FINISHED"
         same = run.data.tags.get("expplat.report_sha256") == digest
         (finished if whole and same else broken).append(run)
@@ -257,13 +173,14 @@ def _write(
     )
     run_id = str(run.info.run_id)
     at = _epoch_ms(report.finished_at)
-    entities: dict[str, list[Any]] = {
-        "metrics": [Metric(key, value, at, 0) for key, value in content.metrics.items()],
-        "params": [Param(key, value) for key, value in content.params.items()],
-        "tags": [RunTag(key, value) for key, value in content.tags.items()],
-    }
-    for batch in _batches(entities):
-        client.log_batch(run_id, **batch)
+    metrics = [Metric(key, value, at, 0) for key, value in content.metrics.items()]
+    params = [Param(key, value) for key, value in content.params.items()]
+    tags = [RunTag(key, value) for key, value in content.tags.items()]
+    for some_metrics in _chunks(metrics, METRICS_IN_A_BATCH):
+        client.log_batch(run_id, metrics=some_metrics)
+    for some_params in _chunks(params, PARAMS_IN_A_BATCH):
+        client.log_batch(run_id, params=some_params)
+    client.log_batch(run_id, tags=tags)
     for name, text in content.files.items():
         client.log_text(run_id, text, name)
     _log_inputs(client, run_id, report)
@@ -272,16 +189,9 @@ def _write(
     client.set_terminated(run_id, "FINISHED", at)
 
 
-def _batches(entities: Mapping[str, list[Any]]) -> Iterator[dict[str, list[Any]]]:
-    """Cut into batches that MLflow takes: 100 params, 100 tags and 800 metrics at a time."""
-    sizes = {"metrics": 800, "params": 100, "tags": 100}
-    start = 0
-    while any(len(items) > start * sizes[kind] for kind, items in entities.items()):
-        yield {
-            kind: items[start * sizes[kind] : (start + 1) * sizes[kind]]
-            for kind, items in entities.items()
-        }
-        start += 1
+def _chunks(items: list[Item], size: int) -> Iterator[list[Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def _log_inputs(client: MlflowClient, run_id: str, report: ReplayReport) -> None:

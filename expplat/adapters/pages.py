@@ -6,8 +6,7 @@ comes from a file, a log or an event is escaped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,18 +17,22 @@ from markupsafe import Markup
 
 from expplat.adapters import svg_plots
 from expplat.adapters.formatting import (
-    NOTHING_YET,
-    claim_text,
     declared,
     effect_text,
     ends_text,
     mark,
-    metric_of,
     plain,
 )
 from expplat.adapters.six_checks import six_checks
+from expplat.adapters.story_line import (
+    claimed_step,
+    gate_of,
+    line_of,
+    primary_effect,
+    reaches_of,
+    replayed_step,
+)
 from expplat.domain import wording
-from expplat.domain.gate import Effect, Gate, GateKind, Verdict
 from expplat.domain.plain import canonical_json
 from expplat.domain.poc import Stage
 from expplat.domain.proposal import Proposal
@@ -47,24 +50,6 @@ LANES = (
 """Order of the overview: the way to production, then the two ways out."""
 
 STYLESHEET = "expplat.css"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One of the three numbers of the line claimed → replayed → online."""
-
-    label: str
-    metric: str
-    text: str
-    """The number with its interval."""
-
-    source: str
-    """Where the number is from."""
-
-    effect: Effect | None
-    """For the plot; None where there is no number yet."""
-
-    gate: Gate | None = None
 
 
 class Pages:
@@ -93,7 +78,7 @@ class Pages:
             story=story,
             note=note,
             steps=steps,
-            reaches=_reaches(steps),
+            reaches=reaches_of(steps),
             checks=six_checks(story),
             online=story.looks[-1] if story.looks else None,
             plots_of_looks=_looks_plots(story),
@@ -103,13 +88,13 @@ class Pages:
 
     def replay_page(self, report: ReplayReport, proposal: Proposal) -> str:
         """Return a replay as one self-contained page: style and plots are inside."""
-        steps = (_claimed(proposal), _replayed(proposal, report))
+        steps = (claimed_step(proposal), replayed_step(proposal, report))
         return self._draw(
             "replay.html",
             proposal=proposal,
             style=Markup(self._style_text),  # noqa: S704  (our own file, without `<`)
             steps=steps,
-            reaches=_reaches(steps),
+            reaches=reaches_of(steps),
             **_replay_values(report, proposal),
         )
 
@@ -138,15 +123,6 @@ class Pages:
         return self._environment.get_template(template).render(**values)
 
 
-def line_of(story: Story) -> tuple[Step, Step, Step]:
-    """Return the line that every page leads with: claimed, replayed, online."""
-    return (
-        _claimed(story.proposal),
-        _replayed(story.proposal, story.replay),
-        _online(story),
-    )
-
-
 def tracking_link(address: str | None) -> str | None:
     """Return where to click for MLflow; None for an address that is neither ours nor http(s)."""
     if address is None:
@@ -164,7 +140,7 @@ def _dashboards() -> Path:
 
 def _card(story: Story) -> dict[str, Any]:
     steps = line_of(story)
-    reaches = _reaches(steps)
+    reaches = reaches_of(steps)
     return {
         "story": story,
         "steps": steps,
@@ -181,88 +157,6 @@ def _card(story: Story) -> dict[str, Any]:
     }
 
 
-def _reaches(steps: Sequence[Step]) -> dict[str, float]:
-    """Return by unit how far its numbers reach, so that those of one unit share a scale."""
-    effects = [step.effect for step in steps if step.effect]
-    return {
-        effect.unit: svg_plots.reach_of(other for other in effects if other.unit == effect.unit)
-        for effect in effects
-    }
-
-
-def _claimed(proposal: Proposal) -> Step:
-    claim = proposal.paper.claim
-    held_against = metric_of(proposal.problem.primary_metric, proposal)
-    unit = held_against.unit if held_against else ""
-    place = ", ".join(part for part in (claim.table, claim.dataset) if part)
-    effect = Effect(
-        metric=claim.metric,
-        unit=unit,
-        sign=held_against.direction.sign if held_against else 1,
-        control=None,
-        treatment=None,
-        difference=claim.effect,
-        low=claim.effect_low,
-        high=claim.effect_high,
-        p=None,
-        n_control=0,
-        n_treatment=0,
-        method="as published",
-    )
-    return Step(
-        label="claimed",
-        metric=claim.metric,
-        text=claim_text(claim, unit),
-        source=f"{proposal.paper.reference}; {place}",
-        effect=effect,
-    )
-
-
-def _primary(proposal: Proposal, report: ReplayReport | None) -> Effect | None:
-    effects = report.effects if report else ()
-    return next((e for e in effects if e.metric == proposal.problem.primary_metric), None)
-
-
-def _replayed(proposal: Proposal, report: ReplayReport | None) -> Step:
-    effect = _primary(proposal, report)
-    source = "not replayed yet"
-    if report is not None:
-        source = f"{report.plan.requests:,} recorded requests"
-        source += f"; {effect.method}" if effect else ""
-    return Step(
-        label="replayed",
-        metric=proposal.problem.primary_metric,
-        text=effect_text(effect),
-        source=source,
-        effect=effect,
-        gate=_gate_of(report.verdicts if report else (), proposal.problem.primary_metric),
-    )
-
-
-def _online(story: Story) -> Step:
-    effect = story.online
-    success = next(
-        (gate for gate in story.proposal.online.gates if gate.kind is GateKind.SUPERIORITY), None
-    )
-    source = "no look at production traffic yet"
-    if story.looks:
-        newest = story.looks[-1]
-        days = svg_plots.number_of_days(newest)
-        source = f"{newest.snapshot.units:,} units, look {newest.position + 1}, day {days}"
-    return Step(
-        label="online",
-        metric=(success.metric if success else None) or NOTHING_YET,
-        text=effect_text(effect),
-        source=source,
-        effect=effect,
-        gate=success,
-    )
-
-
-def _gate_of(verdicts: tuple[Verdict, ...], metric: str) -> Gate | None:
-    return next((verdict.gate for verdict in verdicts if verdict.gate.metric == metric), None)
-
-
 def _replay_values(report: ReplayReport | None, proposal: Proposal) -> dict[str, Any]:
     """Return what the parts that both pages share are drawn from."""
     if report is None:
@@ -272,12 +166,12 @@ def _replay_values(report: ReplayReport | None, proposal: Proposal) -> dict[str,
     reach = svg_plots.reach_of(effect for _, effect in segments)
     return {
         "report": report,
-        "primary": _primary(proposal, report),
+        "primary": primary_effect(proposal, report),
         "stages": svg_plots.stages_plot(
             [(name, dict(arm.stages_p95_ms)) for name, arm in report.arms.items()]
         ),
         "segments": [
-            (name, effect, svg_plots.forest(effect, _gate_of(report.verdicts, primary), reach))
+            (name, effect, svg_plots.forest(effect, gate_of(report.verdicts, primary), reach))
             for name, effect in segments
         ],
     }

@@ -174,7 +174,7 @@ class _Crew:
         self._size = plan.measurement.workers
         if is_remote:
             # An actor that no node has a CPU for would be waited for without end.
-            self._size = min(self._size, max(1, int(ray.cluster_resources().get("CPU", 0))))
+            self._size = min(self._size, max(1, int(self._ray.cluster_resources().get("CPU", 0))))
         self._actors = ray.remote(num_cpus=int(is_remote), max_restarts=0)(ShardActor)
         self._idle: list[Any] = []
         self._posts: dict[Any, _Post] = {}

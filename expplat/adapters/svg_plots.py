@@ -10,13 +10,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from expplat.domain.gate import METRIC_GATES, Effect, Gate, GateKind, Ruling, Verdict
-from expplat.domain.online import Look
 from expplat.adapters.formatting import signed
+from expplat.domain.gate import METRIC_GATES, Effect, Gate, GateKind
+from expplat.domain.online import Look
 from expplat.domain.wording import interval, number
 
 FOREST_WIDTH = 260.0
-FOREST_HEIGHT = 34.0
+FOREST_HEIGHT = 38.0
 LOOKS_WIDTH = 620.0
 LOOKS_HEIGHT = 250.0
 STAGES_WIDTH = 520.0
@@ -217,11 +217,6 @@ def stages_plot(arms: Sequence[tuple[str, dict[str, float]]]) -> StagesPlot | No
     return StagesPlot(stages=rows, start=start, height=len(names) * pitch + 4.0)
 
 
-def ruling_of(verdicts: Iterable[Verdict], gate: Gate) -> Ruling:
-    """Return what a gate was answered; `unknown` where it was not asked."""
-    return next((v.ruling for v in verdicts if v.gate == gate), Ruling.UNKNOWN)
-
-
 def _stage_bars(
     name: str, arms: Sequence[tuple[str, dict[str, float]]], scale: Scale, top: float
 ) -> tuple[StageBar, ...]:
@@ -245,7 +240,9 @@ def _look_mark(look: Look, effect: Effect, scale: Scale, x: float) -> LookMark:
         interval=_interval(_oriented(effect), scale),
         decisive=decisive,
         label=f"day {number_of_days(look)}",
-        title=f"Look {look.position + 1}, {look.snapshot.units:,} units, {kind}: {interval(effect)}",
+        title=(
+            f"Look {look.position + 1}, {look.snapshot.units:,} units, {kind}: {interval(effect)}"
+        ),
     )
 
 

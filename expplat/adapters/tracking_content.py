@@ -37,7 +37,7 @@ _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContent:
-    """One run, as it is to be written; names and values are such that MLflow keeps them as they are."""
+    """One run as it is to be written, with names and values that MLflow keeps as they are."""
 
     role: str
     params: Mapping[str, str] = field(default_factory=dict)

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from expplat.adapters.mlflow_tracking import (
+from expplat.adapters.mlflow_store import (
     artifact_root,
     is_server,
     open_store,
     quiet_mlflow,
     store_lock,
 )
-from expplat.errors import ConfigurationError, ExpplatError
+from expplat.errors import ConfigurationError, ExpplatError, TrackingError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -63,7 +64,7 @@ def mount_mlflow(
         uri: MLflow's store. Nothing is mounted for an http(s) one: it has a UI of its own.
         state_dir: Where a local store keeps its files.
         guard: Asked of every request; 401 where it says no.
-        allowed_hosts: Values of the Host header, `*` for any port; loopback unless you serve others.
+        allowed_hosts: Values of the Host header, `*` for any port; loopback by default.
 
     Returns:
         Whether it was mounted.
@@ -89,10 +90,12 @@ def mlflow_app(uri: str, state_dir: Path, allowed_hosts: Sequence[str]) -> ASGIA
         os.environ[BACKEND_STORE_URI_ENV_VAR] = uri
         os.environ[ARTIFACT_ROOT_ENV_VAR] = artifact_root(state_dir).absolute().as_uri()
         with store_lock(uri, state_dir):
-            open_store(uri, state_dir).search_experiments(max_results=1)
+            open_store(uri).search_experiments(max_results=1)
         from mlflow.server.fastapi_app import create_fastapi_app
 
         application: ASGIApp = create_fastapi_app()
+    except (OSError, sqlite3.Error) as error:
+        raise TrackingError(f"MLflow's store cannot be opened: {error}") from error
     except (ImportError, AttributeError, TypeError) as error:
         raise ConfigurationError(
             f"This MLflow cannot be shown at {MOUNT}: {error}",

@@ -74,10 +74,11 @@ def _copy(here: Platform, done: Replayed) -> str | None:
     from expplat.flow.replay import copy
 
     replay_id = done.report.plan.replay_id
-    with here.uow() as uow:
+    sitting = desk(here)
+    with sitting.uow as uow:
         address = uow.replays.address(replay_id)
-        proposal = here.desk(by="").proposal_of(done.poc) if address is None else None
-    if proposal is None:
+        proposal = sitting.proposal_of(done.poc)
+    if address is not None:
         return address
     try:
         return copy(done.report, proposal, tracking=here.tracking, pages=here.pages, uow=here.uow())

@@ -12,7 +12,7 @@ MINUS = "−"
 
 
 def number(value: float | None) -> str:
-    """Write a number with three to four significant digits; `–` where there is none."""
+    """Write a number with up to four significant digits; `–` where there is none."""
     if value is None:
         return "–"
     size = abs(value)
@@ -20,6 +20,8 @@ def number(value: float | None) -> str:
         return "0"
     is_plain = 0.0001 <= size < 10_000
     text = f"{size:.{_decimals(size)}f}" if is_plain else f"{size:.3g}"
+    if "." in text and "e" not in text:
+        text = text.rstrip("0").rstrip(".")
     return f"{MINUS}{text}" if value < 0 else text
 
 

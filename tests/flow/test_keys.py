@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -37,12 +38,8 @@ def test_secrets_are_never_alike(sqlite_uow_factory):
 def test_the_database_holds_the_hash_and_not_the_secret(sqlite_uow_factory, sqlite_url):
     new = create(sqlite_uow_factory())
 
-    path = sqlite_url.removeprefix("sqlite:///")
-    content = b"".join(
-        open(name, "rb").read()
-        for name in (path, f"{path}-wal")
-        if __import__("os").path.exists(name)
-    )
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    content = b"".join(part.read_bytes() for part in file.parent.glob(f"{file.name}*"))
     assert new.secret.encode() not in content
     assert hashlib.sha256(new.secret.encode()).hexdigest().encode() in content
     assert new.secret not in repr(new)

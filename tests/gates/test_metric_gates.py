@@ -151,5 +151,5 @@ def test_scaling_a_metric_changes_no_ruling(ends, factor, kind, sized):
 def test_every_verdict_says_a_sentence_with_the_number():
     verdict = judge(SUPERIOR, effect(0.05, 0.01, 0.09))
 
-    assert "+5.00 pp [+1.00, +9.00]" in verdict.sentence
+    assert "+5 pp [+1, +9]" in verdict.sentence
     assert verdict.sentence.endswith(".")

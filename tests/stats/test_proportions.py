@@ -1,6 +1,7 @@
+import math
+
 import pytest
 from scipy import stats as scipy_stats
-from statsmodels.stats.proportion import proportion_confint
 
 from expplat.stats.proportions import newcombe_paired
 
@@ -14,13 +15,14 @@ def test_it_gives_the_published_interval_of_a_therapy():
 
 
 def test_without_correlation_it_squares_and_adds_two_wilson_intervals():
-    found = newcombe_paired(both=36, only_treatment=12, only_control=2, neither=0)
+    found = newcombe_paired(both=9, only_treatment=8, only_control=3, neither=4)
 
-    treatment = proportion_confint(48, 50, method="wilson")
-    control = proportion_confint(38, 50, method="wilson")
-    below = ((0.96 - treatment[0]) ** 2 + (control[1] - 0.76) ** 2) ** 0.5
-    above = ((treatment[1] - 0.96) ** 2 + (0.76 - control[0]) ** 2) ** 0.5
-    assert (found.low, found.high) == pytest.approx((0.2 - below, 0.2 + above))
+    treatment = scipy_stats.binomtest(17, 24).proportion_ci(method="wilson")
+    control = scipy_stats.binomtest(12, 24).proportion_ci(method="wilson")
+    below = math.hypot(17 / 24 - treatment.low, control.high - 0.5)
+    above = math.hypot(treatment.high - 17 / 24, 0.5 - control.low)
+    assert found.low == pytest.approx(5 / 24 - below)
+    assert found.high == pytest.approx(5 / 24 + above)
 
 
 @pytest.mark.parametrize(("one", "other"), [(0, 0), (0, 5), (1, 7), (4, 4), (30, 50)])
@@ -30,6 +32,20 @@ def test_its_p_value_is_the_mid_p_of_mcnemar(one, other):
     fewer = scipy_stats.binom(one + other, 0.5)
     expected = 2 * fewer.cdf(min(one, other)) - fewer.pmf(min(one, other))
     assert found.p == pytest.approx(min(1.0, expected))
+
+
+def test_a_positive_correlation_narrows_it_and_a_negative_one_widens_it():
+    widths = [
+        found.high - found.low
+        for found in (
+            newcombe_paired(both=20, only_treatment=2, only_control=2, neither=20),
+            newcombe_paired(both=11, only_treatment=11, only_control=11, neither=11),
+            newcombe_paired(both=2, only_treatment=20, only_control=20, neither=2),
+        )
+    ]
+
+    assert widths == sorted(widths)
+    assert widths[0] < 0.7 * widths[1] < 0.7 * widths[2]
 
 
 def test_swapping_the_variants_turns_it_over():

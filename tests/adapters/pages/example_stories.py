@@ -157,8 +157,15 @@ def report(
         RECALL, 0.612, recall, 0.013, relative=recall / 0.612, noise_low=-0.002, noise_high=0.002
     )
     latency = effect(
-        LATENCY, 184.0, 31.0, 14.0, p=None, method="paired bootstrap of p95", noise_low=-6.2,
-        noise_high=7.1, n_control=1200,
+        LATENCY,
+        184.0,
+        31.0,
+        14.0,
+        p=None,
+        method="paired bootstrap of p95",
+        noise_low=-6.2,
+        noise_high=7.1,
+        n_control=1200,
     )
     cost = effect(COST, 0.112, 0.0124, 0.0007, method="paired t")
     effects = (recall_effect, latency, cost)
@@ -170,7 +177,11 @@ def report(
         "arms": {
             "control": _arm(41.0, 184.0, 260.0, "0.1344", {}, {"retrieve": 22.0, "answer": 140.0}),
             "treatment": _arm(
-                55.0, 215.0, 301.0, "0.1493", {"timeout": 3},
+                55.0,
+                215.0,
+                301.0,
+                "0.1493",
+                {"timeout": 3},
                 {"retrieve": 24.0, "fuse": 31.0, "answer": 141.0},
             ),
         },
@@ -182,15 +193,21 @@ def report(
         },
         "verdicts": (
             Verdict(
-                gate=RECALL_GATE, ruling=ruling, effect=recall_effect,
+                gate=RECALL_GATE,
+                ruling=ruling,
+                effect=recall_effect,
                 sentence="The gain of recall_at_5 is significant and at least 2 pp.",
             ),
             Verdict(
-                gate=LATENCY_GATE, ruling=Ruling.PASS, effect=latency,
+                gate=LATENCY_GATE,
+                ruling=Ruling.PASS,
+                effect=latency,
                 sentence="latency_p95_ms is at most 60 ms slower.",
             ),
             Verdict(
-                gate=COST_GATE, ruling=Ruling.PASS, effect=cost,
+                gate=COST_GATE,
+                ruling=Ruling.PASS,
+                effect=cost,
                 sentence="cost_usd_per_1k is at most 0.05 USD dearer.",
             ),
         ),
@@ -216,31 +233,61 @@ def look(position: int, fraction: float, difference: float, half: float) -> Look
         for name in ("control", "treatment")
     }
     snapshot = Snapshot(
-        slug="hybrid_rrf", phase=1, watermark=units * 2, taken_at=at, started_at=START, arms=arms,
+        slug="hybrid_rrf",
+        phase=1,
+        watermark=units * 2,
+        taken_at=at,
+        started_at=START,
+        arms=arms,
         multiple_exposures=4,
     )
     success = effect(
-        SUCCESS, 0.613, difference, half, p=None, method="group sequential",
-        n_control=units // 2, n_treatment=units // 2,
+        SUCCESS,
+        0.613,
+        difference,
+        half,
+        p=None,
+        method="group sequential",
+        n_control=units // 2,
+        n_treatment=units // 2,
     )
     answer = effect(
         ANSWER_MS, 912.0, 11.0, 60.0 * half / 0.01 * 0.2, p=None, method="Welch, always valid"
     )
     ruling = Ruling.PASS if success.low is not None and success.low > 0 else Ruling.UNKNOWN
     verdicts = (
-        Verdict(gate=SUCCESS_GATE, ruling=ruling, effect=success,
-                sentence="task_success: the interval still holds 0." if ruling is Ruling.UNKNOWN
-                else "The gain of task_success is significant."),
-        Verdict(gate=ANSWER_GATE, ruling=Ruling.PASS, effect=answer,
-                sentence="answer_ms is at most 40 ms slower."),
-        Verdict(gate=Gate(kind=GateKind.SRM, threshold=0.001), ruling=Ruling.PASS,
-                sentence=f"{units // 2:,} and {units // 2:,} units are what an equal split gives."),
-        Verdict(gate=Gate(kind=GateKind.MIN_DAYS, threshold=7), ruling=Ruling.PASS
-                if position > 1 else Ruling.UNKNOWN, sentence=f"{3 * (position + 1)} days of 7."),
+        Verdict(
+            gate=SUCCESS_GATE,
+            ruling=ruling,
+            effect=success,
+            sentence="task_success: the interval still holds 0."
+            if ruling is Ruling.UNKNOWN
+            else "The gain of task_success is significant.",
+        ),
+        Verdict(
+            gate=ANSWER_GATE,
+            ruling=Ruling.PASS,
+            effect=answer,
+            sentence="answer_ms is at most 40 ms slower.",
+        ),
+        Verdict(
+            gate=Gate(kind=GateKind.SRM, threshold=0.001),
+            ruling=Ruling.PASS,
+            sentence=f"{units // 2:,} and {units // 2:,} units are what an equal split gives.",
+        ),
+        Verdict(
+            gate=Gate(kind=GateKind.MIN_DAYS, threshold=7),
+            ruling=Ruling.PASS if position > 1 else Ruling.UNKNOWN,
+            sentence=f"{3 * (position + 1)} days of 7.",
+        ),
     )
     return Look(
-        slug="hybrid_rrf", phase=1, position=position, information_fraction=fraction,
-        snapshot=snapshot, verdicts=verdicts,
+        slug="hybrid_rrf",
+        phase=1,
+        position=position,
+        information_fraction=fraction,
+        snapshot=snapshot,
+        verdicts=verdicts,
     )
 
 
@@ -262,10 +309,15 @@ def poc(slug: str, *steps: tuple[Stage, float, str]) -> Poc:
     for position, (stage, traffic, reason) in enumerate(steps):
         made = made.advance(
             Transition(
-                slug=slug, position=position, stage=stage, reason=reason,
+                slug=slug,
+                position=position,
+                stage=stage,
+                reason=reason,
                 at=START + timedelta(days=2 * position, minutes=7 * position),
-                by="ana" if position % 2 == 0 else "controller", proposal_sha256="ab" * 32,
-                traffic_percent=traffic, phase=1 if traffic else 0,
+                by="ana" if position % 2 == 0 else "controller",
+                proposal_sha256="ab" * 32,
+                traffic_percent=traffic,
+                phase=1 if traffic else 0,
             )
         )
     return made
@@ -279,12 +331,17 @@ PROMOTED = (Stage.PROMOTED, 5.0, "Every offline gate passed.")
 def running_story() -> Story:
     """Return a story in the middle of its online test."""
     steps = (
-        PROPOSED, REPLAYED, PROMOTED,
+        PROPOSED,
+        REPLAYED,
+        PROMOTED,
         (Stage.PROMOTED, 20.0, "Guardrails and hold of step 1 passed."),
         (Stage.PROMOTED, 50.0, "Guardrails and hold of step 2 passed."),
     )
     return Story(
-        poc=poc("hybrid_rrf", *steps), proposal=proposal(), replay=report(), looks=LOOKS,
+        poc=poc("hybrid_rrf", *steps),
+        proposal=proposal(),
+        replay=report(),
+        looks=LOOKS,
         tracking_address="#/compare-runs?runs=%5B%22a%22%5D&experiments=%5B%221%22%5D",
     )
 
@@ -294,22 +351,50 @@ def all_stories() -> tuple[Story, ...]:
     failed = report("long_context", recall=-0.004, ruling=Ruling.FAIL)
     unknown = report("query_expansion", recall=0.012, ruling=Ruling.UNKNOWN)
     return (
-        Story(poc=poc("late_interaction", PROPOSED),
-              proposal=proposal("late_interaction", "Late interaction over passages")),
-        Story(poc=poc("query_expansion", PROPOSED, REPLAYED), replay=unknown,
-              proposal=proposal("query_expansion", "Query expansion by generated answers")),
+        Story(
+            poc=poc("late_interaction", PROPOSED),
+            proposal=proposal("late_interaction", "Late interaction over passages"),
+        ),
+        Story(
+            poc=poc("query_expansion", PROPOSED, REPLAYED),
+            replay=unknown,
+            proposal=proposal("query_expansion", "Query expansion by generated answers"),
+        ),
         running_story(),
-        Story(poc=poc("prompt_cache", PROPOSED, REPLAYED, PROMOTED,
-                      (Stage.GRADUATED, 100.0, "Every online gate passed.")),
-              proposal=proposal("prompt_cache", "Semantic cache in front of the model"),
-              replay=report("prompt_cache"), looks=LOOKS),
-        Story(poc=poc("small_judge", PROPOSED, REPLAYED, PROMOTED,
-                      (Stage.ROLLED_BACK, 0.0, "answer_ms was proven harmed.")),
-              proposal=proposal("small_judge", "Answers checked by a small judge"),
-              replay=report("small_judge"), looks=LOOKS[:3]),
-        Story(poc=poc("long_context", PROPOSED, REPLAYED,
-                      (Stage.REJECTED, 0.0, "No gain on our requests.")),
-              proposal=proposal("long_context", "Whole manuals in the context"), replay=failed),
+        Story(
+            poc=poc(
+                "prompt_cache",
+                PROPOSED,
+                REPLAYED,
+                PROMOTED,
+                (Stage.GRADUATED, 100.0, "Every online gate passed."),
+            ),
+            proposal=proposal("prompt_cache", "Semantic cache in front of the model"),
+            replay=report("prompt_cache"),
+            looks=LOOKS,
+        ),
+        Story(
+            poc=poc(
+                "small_judge",
+                PROPOSED,
+                REPLAYED,
+                PROMOTED,
+                (Stage.ROLLED_BACK, 0.0, "answer_ms was proven harmed."),
+            ),
+            proposal=proposal("small_judge", "Answers checked by a small judge"),
+            replay=report("small_judge"),
+            looks=LOOKS[:3],
+        ),
+        Story(
+            poc=poc(
+                "long_context",
+                PROPOSED,
+                REPLAYED,
+                (Stage.REJECTED, 0.0, "No gain on our requests."),
+            ),
+            proposal=proposal("long_context", "Whole manuals in the context"),
+            replay=failed,
+        ),
     )
 
 
@@ -332,11 +417,20 @@ def scaled(story: Story, factor: float) -> Story:
 def _plan(slug: str) -> ReplayPlan:
     made = proposal(slug)
     return ReplayPlan(
-        replay_id="5e" * 12, slug=slug, workspace="workspace", folder="replays", shards=24,
-        requests=1200, control=made.variants.control, treatment=made.variants.treatment,
-        metrics=(RECALL, LATENCY, COST), measurement=Measurement(),
+        replay_id="5e" * 12,
+        slug=slug,
+        workspace="workspace",
+        folder="replays",
+        shards=24,
+        requests=1200,
+        control=made.variants.control,
+        treatment=made.variants.treatment,
+        metrics=(RECALL, LATENCY, COST),
+        measurement=Measurement(),
         prices=PriceTable(as_of="2026-09-30", cpu_hour_usd=Decimal("0.04")),
-        proposal_sha256="ab" * 32, log_sha256="cd" * 32, control_sha256="01" * 32,
+        proposal_sha256="ab" * 32,
+        log_sha256="cd" * 32,
+        control_sha256="01" * 32,
         treatment_sha256="23" * 32,
     )
 
@@ -345,8 +439,15 @@ def _arm(
     p50: float, p95: float, p99: float, cost: str, errors: dict[str, int], stages: dict[str, float]
 ) -> ArmSummary:
     return ArmSummary(
-        calls=1200, errors=errors, refusals=14, latency_p50_ms=p50, latency_p95_ms=p95,
-        latency_p99_ms=p99, cost_usd=Decimal(cost),
-        stages_p50_ms={name: value / 3 for name, value in stages.items()}, stages_p95_ms=stages,
-        input_tokens=410_000, output_tokens=96_000,
+        calls=1200,
+        errors=errors,
+        refusals=14,
+        latency_p50_ms=p50,
+        latency_p95_ms=p95,
+        latency_p99_ms=p99,
+        cost_usd=Decimal(cost),
+        stages_p50_ms={name: value / 3 for name, value in stages.items()},
+        stages_p95_ms=stages,
+        input_tokens=410_000,
+        output_tokens=96_000,
     )

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from expplat.adapters.sql.engine import open_engine
+from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
 from expplat.domain.gate import Ruling
 from expplat.domain.poc import Poc, Stage
 from expplat.errors import ConflictError, DatabaseError, InputError, NotFoundError
@@ -23,6 +24,8 @@ from tests.builders import (
     a_report,
     a_snapshot,
     a_transition,
+    an_exposure,
+    an_outcome,
     keep_poc,
 )
 
@@ -34,7 +37,7 @@ def kept(uow_factory, poc):
     return poc
 
 
-@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("stage", [Stage.GRADUATED, Stage.REJECTED])
 def test_a_history_comes_back_as_it_was_kept(uow_factory, stage):
     poc = kept(uow_factory, a_poc(stage))
 
@@ -105,21 +108,21 @@ def test_a_step_needs_the_proposal_that_it_names(uow_factory):
             uow.commit()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE transitions SET reason = 'better'",
-        "DELETE FROM transitions",
-        "UPDATE proposals SET text = 'other'",
-        "DELETE FROM looks",
-        "UPDATE exposures SET variation = 'treatment'",
-        "DELETE FROM outcomes",
-    ],
+CHANGES = (
+    "UPDATE transitions SET reason = 'better'",
+    "DELETE FROM transitions",
+    "UPDATE proposals SET text = 'other'",
+    "DELETE FROM proposals",
+    "UPDATE looks SET look = '{}'",
+    "DELETE FROM looks",
+    "UPDATE exposures SET variation = 'treatment'",
+    "DELETE FROM exposures",
+    "UPDATE outcomes SET value = 1",
+    "DELETE FROM outcomes",
 )
-def test_the_database_itself_refuses_to_change_what_is_written_once(database_url, change):
-    from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
-    from tests.builders import an_exposure, an_outcome
 
+
+def test_the_database_itself_refuses_to_change_what_is_written_once(database_url):
     engine = open_engine(database_url, create=False)
     with SqlUnitOfWork(engine) as uow:
         keep_poc(uow, a_poc())
@@ -128,8 +131,9 @@ def test_the_database_itself_refuses_to_change_what_is_written_once(database_url
         uow.events.add_outcomes([an_outcome()], source="k")
         uow.commit()
 
-    with engine.connect() as connection, pytest.raises(DatabaseError, match="written once"):
-        connection.execute(text(change))
+    for change in CHANGES:
+        with engine.connect() as connection, pytest.raises(DatabaseError, match="written once"):
+            connection.execute(text(change))
     engine.dispose()
 
 
@@ -146,14 +150,11 @@ def test_a_proposal_is_kept_by_its_hash_once(uow_factory):
             uow.proposals.text("0" * 64)
 
 
-def test_a_text_that_a_database_cannot_hold_is_an_input_error_or_kept(uow_factory):
-    with uow_factory() as uow:
-        try:
-            uow.proposals.add(sha256="a", slug="s", text="zero \0 byte", at=T0)
-        except InputError as error:
-            assert "cannot hold" in error.message
-        else:
-            assert uow.proposals.text("a") == "zero \0 byte"
+def test_a_text_that_postgresql_cannot_hold_is_an_input_error(postgresql_url):
+    engine = open_engine(postgresql_url, create=False)
+    with SqlUnitOfWork(engine) as uow, pytest.raises(InputError, match="cannot hold"):
+        uow.proposals.add(sha256="a", slug="s", text="zero \0 byte", at=T0)
+    engine.dispose()
 
 
 def test_a_moment_without_a_zone_is_refused(uow_factory):

@@ -9,7 +9,7 @@ import pytest
 
 from expplat.adapters.sql.quarantine import QuarantinedEvent
 from expplat.errors import InputError
-from tests.builders import T0, an_exposure, an_outcome
+from tests.builders import SUCCESS, T0, an_exposure, an_outcome
 
 
 def watermark(uow):
@@ -30,8 +30,6 @@ def test_ids_that_are_new_are_returned_and_the_others_change_nothing(uow_factory
 
 
 def test_an_id_that_stands_twice_in_a_batch_is_taken_once_and_the_first_counts(uow_factory):
-    from tests.builders import SUCCESS
-
     twice = [
         an_outcome(event_id="same", value=1.0),
         an_outcome(event_id="same", value=0.0),
@@ -76,8 +74,8 @@ def test_a_large_batch_is_taken_in_whole(uow_factory):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e101, 1e-101])
-def test_a_value_that_no_statistic_can_be_made_of_is_refused(uow_factory, value):
-    with uow_factory() as uow, pytest.raises(InputError, match="o-u1-task_success"):
+def test_a_value_that_no_statistic_can_be_made_of_is_refused(sqlite_uow_factory, value):
+    with sqlite_uow_factory() as uow, pytest.raises(InputError, match="o-u1-task_success"):
         uow.events.add_outcomes([an_outcome("u2"), an_outcome(value=value)], source="k")
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import make_url, text
 
 from expplat.adapters.sql import engine as engines
 from expplat.adapters.sql.engine import make_engine, open_engine, parse_url
+from expplat.adapters.sql.migrate import upgrade
 from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
 from expplat.domain.poc import Stage
 from expplat.errors import ConflictError, DatabaseError, TryLaterError
@@ -45,44 +47,53 @@ def count_up(url, times):
     engine.dispose()
 
 
-def in_processes(work, url, times, processes=2):
-    started = [SPAWN.Process(target=work, args=(url, times)) for _ in range(processes)]
+def in_processes(work, url, times):
+    started = [SPAWN.Process(target=work, args=(url, times)) for _ in range(2)]
     for process in started:
         process.start()
     for process in started:
         process.join()
-    assert [process.exitcode for process in started] == [0] * processes
+    assert [process.exitcode for process in started] == [0, 0]
 
 
-def steps_are_all_there(uow_factory, url, times):
+def in_threads(work, url, times):
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(work, url, times) for _ in range(2)]:
+            future.result()
+
+
+def steps_are_all_there(uow_factory, url, times, run):
     with uow_factory() as uow:
         keep_poc(uow, a_poc(Stage.PROPOSED))
         uow.commit()
-    in_processes(replay_again_and_again, url, times)
+    run(replay_again_and_again, url, times)
     with uow_factory() as uow:
         history = uow.pocs.get("hybrid_rrf").history
     assert [row.position for row in history] == list(range(1 + 2 * times))
     assert all(row.is_intact for row in history)
-    assert all(b.previous_sha256 == a.sha256 for a, b in zip(history, history[1:], strict=False))
+    assert all(b.previous_sha256 == a.sha256 for a, b in pairwise(history))
 
 
-def test_two_processes_lose_no_step_of_a_history(uow_factory, database_url):
-    steps_are_all_there(uow_factory, database_url, times=40)
+def test_two_writers_lose_no_step_of_a_history(uow_factory, database_url):
+    steps_are_all_there(uow_factory, database_url, 30, in_threads)
 
 
 @pytest.mark.long
 def test_two_processes_lose_no_step_of_a_long_history(uow_factory, database_url):
-    steps_are_all_there(uow_factory, database_url, times=400)
+    steps_are_all_there(uow_factory, database_url, 400, in_processes)
 
 
-@pytest.mark.parametrize("times", [250, pytest.param(6_000, marks=pytest.mark.long)])
-def test_read_modify_write_on_sqlite_loses_no_update(sqlite_url, times):
+@pytest.mark.parametrize(
+    ("times", "run"),
+    [(200, in_threads), pytest.param(6_000, in_processes, marks=pytest.mark.long)],
+)
+def test_read_modify_write_on_sqlite_loses_no_update(sqlite_url, times, run):
     engine = make_engine(parse_url(sqlite_url))
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE counter (number INTEGER)"))
         connection.execute(text("INSERT INTO counter VALUES (0)"))
 
-    in_processes(count_up, sqlite_url, times)
+    run(count_up, sqlite_url, times)
 
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT number FROM counter")) == 2 * times
@@ -98,9 +109,13 @@ def test_left_without_a_commit_nothing_is_kept(uow_factory):
 
 
 def test_left_by_an_error_nothing_is_kept_and_the_error_goes_on(uow_factory):
-    with pytest.raises(KeyError), uow_factory() as uow:
-        keep_poc(uow, a_poc())
-        raise KeyError("own")
+    def fail():
+        with uow_factory() as uow:
+            keep_poc(uow, a_poc())
+            raise KeyError("own")
+
+    with pytest.raises(KeyError, match="own"):
+        fail()
 
     with uow_factory() as uow:
         assert uow.pocs.all() == ()
@@ -124,10 +139,10 @@ def test_one_conflict_undoes_the_whole_transaction(uow_factory):
         keep_poc(uow, a_poc())
         uow.commit()
 
-    with pytest.raises(ConflictError), uow_factory() as uow:
+    with uow_factory() as uow:
         uow.replays.add(a_report())
-        uow.pocs.add_newest(a_poc())
-        uow.commit()
+        with pytest.raises(ConflictError):
+            uow.pocs.add_newest(a_poc())
 
     with uow_factory() as uow:
         assert uow.replays.uncopied() == ()
@@ -194,39 +209,29 @@ def test_a_pool_without_a_free_connection_is_a_database_error(sqlite_url, monkey
 
 
 def test_many_threads_share_one_engine(uow_factory):
-    failures: list[BaseException] = []
-
     def send(number):
-        try:
-            with uow_factory() as uow:
-                uow.events.add_exposures([an_exposure(f"u{number}")], source="k")
-                uow.commit()
-        except BaseException as failure:
-            failures.append(failure)
+        with uow_factory() as uow:
+            uow.events.add_exposures([an_exposure(f"u{number}")], source="k")
+            uow.commit()
+            return number
 
-    threads = [threading.Thread(target=send, args=(number,)) for number in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert failures == []
+    with ThreadPoolExecutor(10) as pool:
+        assert list(pool.map(send, range(30))) == list(range(30))
 
 
 def test_a_server_that_is_stopped_is_a_database_error_and_comes_back(new_postgres_server):
     server = new_postgres_server()
     url = server.url(server.new_database())
-    from expplat.adapters.sql.migrate import upgrade
-
     upgrade(url)
     engine = open_engine(url, create=False)
     with SqlUnitOfWork(engine) as uow:
         keep_poc(uow, a_poc())
         uow.commit()
 
-    with pytest.raises(DatabaseError, match="out of reach"), SqlUnitOfWork(engine) as uow:
+    with SqlUnitOfWork(engine) as uow:
         server.halt()
-        uow.pocs.all()
+        with pytest.raises(DatabaseError, match="out of reach"):
+            uow.pocs.all()
     with pytest.raises(DatabaseError, match="out of reach"), SqlUnitOfWork(engine):
         pass
     server.start()
@@ -239,10 +244,11 @@ def test_a_server_that_is_stopped_is_a_database_error_and_comes_back(new_postgre
 
 def test_a_connection_that_is_cut_before_the_commit_keeps_nothing(postgresql_url, postgres):
     engine = open_engine(postgresql_url, create=False)
-    with pytest.raises(DatabaseError), SqlUnitOfWork(engine) as uow:
+    with SqlUnitOfWork(engine) as uow:
         keep_poc(uow, a_poc())
         postgres.cut_connections(make_url(postgresql_url).database)
-        uow.commit()
+        with pytest.raises(DatabaseError, match="out of reach"):
+            uow.commit()
 
     with SqlUnitOfWork(engine) as uow:
         assert uow.pocs.all() == ()

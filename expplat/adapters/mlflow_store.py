@@ -1,0 +1,133 @@
+"""MLflow's store: where it is, how it is opened quietly, and how a local one is made once."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from expplat.errors import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+QUIET = {
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+"""Environment that MLflow is imported with, where it does not say otherwise. No retries: MLflow's
+own seven hold a caller for four minutes, and a copy that failed is made again later."""
+
+LOCK_WAIT_S = 60.0
+"""How long to wait for another process that creates the store or copies."""
+
+DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+
+NOISY_LOGGERS = ("mlflow", "alembic", "urllib3.connectionpool")
+
+
+def is_server(uri: str) -> bool:
+    """Whether the tracking store is an MLflow server, with a UI of its own."""
+    return urlsplit(uri).scheme in {"http", "https"}
+
+
+def public_base(uri: str) -> str:
+    """Return the address of a server's UI, without a password; empty for a local store."""
+    if not is_server(uri):
+        return ""
+    parts = urlsplit(uri)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/") + "/", "", ""))
+
+
+def artifact_root(state_dir: Path) -> Path:
+    """Return the folder of a local store's files."""
+    return state_dir / "mlflow-artifacts"
+
+
+def quiet_mlflow() -> None:
+    """Keep MLflow from telephoning home, printing and waiting; call it before importing MLflow."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+
+
+def open_store(uri: str) -> MlflowClient:
+    """Return a client of the store; a local one is created where there is none.
+
+    Call it under `store_lock`: of two processes that create the same database, one dies.
+
+    Raises:
+        OSError: If a database server is out of reach, or a local file cannot be written.
+        sqlite3.Error: If a local file is no database.
+    """
+    quiet_mlflow()
+    if uri.startswith("sqlite:"):
+        _prepare_sqlite(uri)
+    elif not is_server(uri):
+        _knock(uri)
+    from mlflow import MlflowClient
+
+    for name in NOISY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextmanager
+def store_lock(uri: str, state_dir: Path) -> Iterator[None]:
+    """Let one process of this machine at a time create or write a local store.
+
+    Raises:
+        TrackingError: If another process holds it for longer than a minute.
+    """
+    if is_server(uri):
+        yield
+        return
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (state_dir / "mlflow.lock").open("a") as lock:
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while not _locked(lock.fileno()):
+            if time.monotonic() > deadline:
+                raise TrackingError(
+                    "Another process has been writing to MLflow for a minute.",
+                    hint="Wait for it to end, then run `expplat replay --sync`.",
+                )
+            time.sleep(0.05)
+        yield
+
+
+def _locked(file_descriptor: int) -> bool:
+    try:
+        fcntl.flock(file_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _prepare_sqlite(uri: str) -> None:
+    """Make the file, readable by its owner alone; MLflow would retry a broken one for minutes."""
+    path = Path(urlsplit(uri).path.removeprefix("/"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    with closing(sqlite3.connect(path, timeout=5)) as connection:
+        connection.execute("PRAGMA schema_version").fetchone()
+
+
+def _knock(uri: str) -> None:
+    """Make sure that a database server listens; MLflow would try for more than a minute."""
+    parts = urlsplit(uri)
+    port = parts.port or DATABASE_PORTS.get(parts.scheme.partition("+")[0])
+    if parts.hostname and port:
+        socket.create_connection((parts.hostname, port), timeout=5).close()

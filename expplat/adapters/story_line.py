@@ -1,0 +1,127 @@
+"""The line that every page leads with: claimed → replayed → online, each with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from expplat.adapters.formatting import NOTHING_YET, claim_text, effect_text, metric_of
+from expplat.adapters.svg_plots import number_of_days, reach_of
+from expplat.domain.gate import Effect, Gate, GateKind, Verdict
+from expplat.domain.proposal import Proposal
+from expplat.domain.replay import ReplayReport
+from expplat.domain.story import Story
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One of the three numbers of the line claimed → replayed → online."""
+
+    label: str
+    metric: str
+    text: str
+    """The number with its interval."""
+
+    source: str
+    """Where the number is from."""
+
+    effect: Effect | None
+    """For the plot; None where there is no number yet."""
+
+    gate: Gate | None = None
+
+
+def line_of(story: Story) -> tuple[Step, Step, Step]:
+    """Return the line that every page leads with: claimed, replayed, online."""
+    return (
+        claimed_step(story.proposal),
+        replayed_step(story.proposal, story.replay),
+        online_step(story),
+    )
+
+
+def reaches_of(steps: Sequence[Step]) -> dict[str, float]:
+    """Return by unit how far its numbers reach, so that those of one unit share a scale."""
+    effects = [step.effect for step in steps if step.effect]
+    return {
+        effect.unit: reach_of(other for other in effects if other.unit == effect.unit)
+        for effect in effects
+    }
+
+
+def claimed_step(proposal: Proposal) -> Step:
+    """Return what the paper claims, in the unit of the in-house metric it is held against."""
+    claim = proposal.paper.claim
+    held_against = metric_of(proposal.problem.primary_metric, proposal)
+    unit = held_against.unit if held_against else ""
+    place = ", ".join(part for part in (claim.table, claim.dataset) if part)
+    effect = Effect(
+        metric=claim.metric,
+        unit=unit,
+        sign=held_against.direction.sign if held_against else 1,
+        control=None,
+        treatment=None,
+        difference=claim.effect,
+        low=claim.effect_low,
+        high=claim.effect_high,
+        p=None,
+        n_control=0,
+        n_treatment=0,
+        method="as published",
+    )
+    return Step(
+        label="claimed",
+        metric=claim.metric,
+        text=claim_text(claim, unit),
+        source=f"{proposal.paper.reference}; {place}",
+        effect=effect,
+    )
+
+
+def primary_effect(proposal: Proposal, report: ReplayReport | None) -> Effect | None:
+    """Return the replayed effect on the primary metric; None before a replay."""
+    effects = report.effects if report else ()
+    return next((e for e in effects if e.metric == proposal.problem.primary_metric), None)
+
+
+def replayed_step(proposal: Proposal, report: ReplayReport | None) -> Step:
+    """Return what the replay of our own requests measured."""
+    effect = primary_effect(proposal, report)
+    source = "not replayed yet"
+    if report is not None:
+        source = f"{report.plan.requests:,} recorded requests"
+        source += f"; {effect.method}" if effect else ""
+    return Step(
+        label="replayed",
+        metric=proposal.problem.primary_metric,
+        text=effect_text(effect),
+        source=source,
+        effect=effect,
+        gate=gate_of(report.verdicts if report else (), proposal.problem.primary_metric),
+    )
+
+
+def online_step(story: Story) -> Step:
+    """Return what the newest look at production traffic measured."""
+    effect = story.online
+    success = next(
+        (gate for gate in story.proposal.online.gates if gate.kind is GateKind.SUPERIORITY), None
+    )
+    source = "no look at production traffic yet"
+    if story.looks:
+        newest = story.looks[-1]
+        days = number_of_days(newest)
+        source = f"{newest.snapshot.units:,} units, look {newest.position + 1}, day {days}"
+    return Step(
+        label="online",
+        metric=(success.metric if success else None) or NOTHING_YET,
+        text=effect_text(effect),
+        source=source,
+        effect=effect,
+        gate=success,
+    )
+
+
+def gate_of(verdicts: tuple[Verdict, ...], metric: str) -> Gate | None:
+    """Return the first gate that judges a metric; None where none does."""
+    return next((verdict.gate for verdict in verdicts if verdict.gate.metric == metric), None)

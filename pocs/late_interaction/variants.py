@@ -1,0 +1,90 @@
+"""Late interaction: every word of the question looks for its best partner in the passage (MaxSim).
+
+ColBERT's vectors come from a language model. Here each word's vector is learned from the corpus
+(latent semantic analysis) and mixed with its neighbours', so that it knows a little of its place.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expplat import Call
+from pocs.python_docs.corpus import passages
+from pocs.python_docs.indexes import Floats, Ranking, dense_index, unit
+from pocs.python_docs.production import CANDIDATES, ProductionSearch
+from pocs.python_docs.words import plain_words, stems
+
+LONGEST = 180
+"""Words of a passage that get a vector, as in the paper's cut-off for documents."""
+
+
+class LateInteraction(ProductionSearch):
+    """Production's first hits, put into a new order by MaxSim."""
+
+    def __init__(
+        self,
+        refuse_below: float = 0.27,
+        candidates: int = 100,
+        dimensions: int = 300,
+        window: int = 3,
+    ) -> None:
+        super().__init__(refuse_below)
+        self._candidates = candidates
+        self._dimensions = dimensions
+        self._window = window
+
+    def setup(self) -> None:
+        """Give every word of the corpus its vector before the first request."""
+        super().setup()
+        self._dense = dense_index(self._dimensions)
+        self._vectors, self._starts = word_vectors(self._dimensions, self._window)
+
+    def rank(self, question: str, hits: Ranking, call: Call) -> Ranking:
+        """Return the hits by the sum of best similarities, rare words weighing more."""
+        known = self._dense.known(stems(question))
+        if not known:
+            return hits
+        with call.stage("candidates"):
+            hits = self._words.rank(plain_words(question), self._candidates)
+        with call.stage("rerank"):
+            scores = self._late_scores(known, hits)
+            return hits[np.argsort(-scores, kind="stable")][:CANDIDATES]
+
+    def _late_scores(self, known: list[int], hits: Ranking) -> Floats:
+        asked = in_place(self._dense.directions[known], self._window)
+        lengths = self._starts[hits + 1] - self._starts[hits]
+        ends = np.cumsum(lengths)
+        places = np.arange(ends[-1]) + np.repeat(self._starts[hits] - ends + lengths, lengths)
+        similarity = self._vectors[places] @ asked.T
+        closest = np.maximum.reduceat(similarity, ends - lengths, axis=0)
+        scores: Floats = closest @ self._dense.rarity[known]
+        return scores
+
+
+def in_place(vectors: Floats, window: int) -> Floats:
+    """Mix each vector with the mean of those up to `window` places away, half and half."""
+    count = len(vectors)
+    sums = np.vstack([np.zeros((1, vectors.shape[1]), np.float32), np.cumsum(vectors, axis=0)])
+    low = np.maximum(np.arange(count) - window, 0)
+    high = np.minimum(np.arange(count) + window + 1, count)
+    means = (sums[high] - sums[low]) / (high - low)[:, np.newaxis]
+    return unit((vectors + 0.5 * means).astype(np.float32))
+
+
+@cache
+def word_vectors(dimensions: int, window: int) -> tuple[Floats, NDArray[np.intp]]:
+    """Return the vectors of all words of all passages in one array, and where each begins.
+
+    Every passage has at least one vector (a null vector where it has no known word).
+    """
+    dense = dense_index(dimensions)
+    parts: list[Floats] = []
+    for passage in passages():
+        known = dense.known(stems(f"{passage.title}\n{passage.text}"))[:LONGEST]
+        empty = np.zeros((1, dimensions), np.float32)
+        parts.append(in_place(dense.directions[known], window) if known else empty)
+    starts = np.cumsum([0, *(len(part) for part in parts)]).astype(np.intp)
+    return np.vstack(parts), starts

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+
+import pytest
+from sqlalchemy import text
+
+EXPOSURE = {"id": "e1", "experiment": "hybrid_rrf", "variation": "treatment", "unit": "u1"}
+OUTCOME = {"id": "o1", "unit": "u1", "metric": "task_success", "value": 1}
+PATHS = ("/v1/exposures", "/v1/outcomes")
+
+
+@pytest.fixture
+def headers(walk):
+    walk.promote("hybrid_rrf", 50.0)
+    return {"Authorization": f"Bearer {walk.key('ingest')}"}
+
+
+def count(platform, table):
+    statements = {
+        "exposures": text("SELECT count(*) FROM exposures"),
+        "outcomes": text("SELECT count(*) FROM outcomes"),
+    }
+    with platform.sql_engine.connect() as connection:
+        return connection.scalar(statements[table])
+
+
+@pytest.mark.parametrize("body", [{"batch": [EXPOSURE]}, [EXPOSURE], EXPOSURE])
+def test_a_body_is_an_object_with_a_batch_an_array_or_one_event(server, headers, platform, body):
+    answer = server.post("/v1/exposures", json=body, headers=headers)
+
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "received": 1,
+        "accepted": 1,
+        "duplicates": 0,
+        "rejected": 0,
+        "errors": [],
+        "success": True,
+    }
+    assert count(platform, "exposures") == 1
+
+
+def test_a_body_may_be_one_event_a_line_and_a_broken_line_fails_alone(server, headers, platform):
+    lines = [json.dumps(OUTCOME | {"id": f"o{i}"}) for i in range(3)]
+    body = "\n".join([*lines[:1], "{broken", "", *lines[1:], ""])
+
+    answer = server.post(
+        "/v1/outcomes", content=body, headers=headers | {"Content-Type": "application/x-ndjson"}
+    )
+
+    assert (answer.json()["accepted"], answer.json()["rejected"]) == (3, 1)
+    assert answer.json()["errors"][0]["index"] == 1
+    assert count(platform, "outcomes") == 3
+
+
+def test_a_body_may_be_gzipped(server, headers, platform):
+    body = gzip.compress(json.dumps([OUTCOME]).encode())
+
+    answer = server.post(
+        "/v1/outcomes", content=body, headers=headers | {"Content-Encoding": "gzip"}
+    )
+
+    assert answer.json()["accepted"] == 1
+
+
+def test_events_sent_twice_are_kept_once(server, headers, platform):
+    body = {"batch": [EXPOSURE | {"id": None, "unit": f"u{i}"} for i in range(200)]}
+
+    first = server.post("/v1/exposures", json=body, headers=headers).json()
+    second = server.post("/v1/exposures", json=body, headers=headers).json()
+
+    assert (first["accepted"], first["duplicates"]) == (200, 0)
+    assert (second["accepted"], second["duplicates"]) == (0, 200)
+    assert count(platform, "exposures") == 200
+
+
+def test_the_key_may_come_as_basic_auth(server, headers):
+    secret = headers["Authorization"].removeprefix("Bearer ")
+    for pair in (f"{secret}:", f"expplat:{secret}"):
+        basic = base64.b64encode(pair.encode()).decode()
+
+        answer = server.post("/v1/outcomes", json=[], headers={"Authorization": f"Basic {basic}"})
+
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (None, 401),
+        ("Bearer", 401),
+        ("Bearer eik_unknown", 401),
+        ("Basic !!!", 401),
+        ("Basic Og==", 401),
+        ("Digest x", 401),
+        ("Bearer \xff\xfe", 401),
+        ("client", 403),
+        ("admin", 403),
+    ],
+)
+def test_without_a_live_ingest_key_nothing_is_taken(server, walk, path, authorization, status):
+    if authorization in ("client", "admin"):
+        authorization = f"Bearer {walk.key(authorization)}"
+    headers = {b"Authorization": authorization.encode("latin-1")} if authorization else {}
+
+    answer = server.post(path, json=[OUTCOME], headers=headers)
+
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert ("www-authenticate" in answer.headers) == (status == 401)
+
+
+def test_a_cookie_changes_nothing(server, walk):
+    server.cookies.set("expplat_key", walk.key("ingest"))
+
+    answer = server.post("/v1/outcomes", json=[OUTCOME])
+
+    assert answer.status_code == 401
+
+
+HOSTILE = {
+    "nothing": b"",
+    "not json": b"hello",
+    "half": b'{"batch": [',
+    "NaN": b'[{"id":"o1","unit":"u","metric":"m","value":NaN}]',
+    "Infinity": b'[{"value":-Infinity}]',
+    "deep": b"[" * 200_000,
+    "deep and closed": b"[" * 5_000 + b"]" * 5_000,
+    "many digits": b"[" + b"9" * 5_000 + b"]",
+    "number": b"5",
+    "string": b'"text"',
+    "null": b"null",
+    "batch of the wrong type": b'{"batch": 5}',
+    "batch of null": b'{"batch": null}',
+    "not utf-8": b'["\xff\xfe"]',
+    "utf-7": b"+AFs-",
+    "zero byte": b"\x00",
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_cannot_be_read_is_the_senders_fault(server, headers, platform, path, name):
+    answer = server.post(path, content=HOSTILE[name], headers=headers)
+
+    assert 400 <= answer.status_code < 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert server.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"id":"o","unit":"u","metric":"m","value":1e400}',
+        b'{"id":"o","unit":"u","metric":"m","properties":{"a":1e400}}',
+        b'{"id":"\\ud800","unit":"u","metric":"m"}',
+        b'{"id":"o","unit":"\\u0000","metric":"m"}',
+        b'{"\\udfff":1}',
+        b'{"id":[],"unit":{},"metric":0,"value":[],"timestamp":{},"experiment":[],"variation":{}}',
+        b'{"id":"o","unit":"u","metric":"m","timestamp":"99999-01-01T00:00:00Z"}',
+        b'{"id":"o","unit":"u","metric":"m","x":' + b"[" * 900 + b"]" * 900 + b"}",
+    ],
+)
+def test_a_hostile_event_is_refused_and_its_neighbours_are_kept(server, headers, path, event):
+    good = json.dumps(EXPOSURE | OUTCOME).encode()
+
+    answer = server.post(path, content=b"[" + event + b"," + good + b"]", headers=headers)
+
+    assert answer.status_code == 200
+    assert (answer.json()["accepted"], answer.json()["rejected"]) == (1, 1)
+
+
+def test_a_huge_body_is_refused_before_it_is_read(server, headers):
+    answer = server.post("/v1/outcomes", content=b"[" + b" " * 1_000_000 + b"]", headers=headers)
+
+    assert answer.status_code == 413
+
+
+def test_a_huge_body_without_a_length_is_refused_too(server, headers):
+    chunks = (b" " * 100_000 for _ in range(15))
+
+    answer = server.post("/v1/outcomes", content=chunks, headers=headers)
+
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (gzip.compress(b" " * 20_000_000), 413),
+        (b"not gzip", 400),
+        (gzip.compress(b"[]")[:-4], 400),
+    ],
+)
+def test_gzip_is_unpacked_with_care(server, headers, body, status):
+    answer = server.post(
+        "/v1/outcomes", content=body, headers=headers | {"Content-Encoding": "gzip"}
+    )
+
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("content_type", "separator", "ends"),
+    [("application/json", b",", (b"[", b"]")), ("application/x-ndjson", b"\n", (b"", b""))],
+)
+def test_too_many_events_are_refused(server, headers, content_type, separator, ends):
+    body = ends[0] + separator.join([b"{}"] * 5_001) + ends[1]
+
+    answer = server.post(
+        "/v1/outcomes", content=body, headers=headers | {"Content-Type": content_type}
+    )
+
+    assert answer.status_code == 413
+
+
+def test_the_answer_comes_after_the_commit(server, headers, platform):
+    server.post("/v1/outcomes", json=[OUTCOME], headers=headers)
+
+    assert count(platform, "outcomes") == 1
