@@ -45,7 +45,7 @@ NEXT: dict[Stage | None, frozenset[Stage]] = {
 """The whole state machine."""
 
 TICK = timedelta(milliseconds=1)
-"""The least time between two transitions, so that a flag's date grows even if the clock does not."""
+"""The least time between two transitions: a flag's date grows even if the clock does not."""
 
 ZERO_SHA256 = "0" * 64
 """What the first transition of a history is chained to."""

@@ -27,8 +27,8 @@ class LateInteraction(ProductionSearch):
     def __init__(
         self,
         refuse_below: float = 0.27,
-        candidates: int = 100,
-        dimensions: int = 300,
+        candidates: int = 1000,
+        dimensions: int = 128,
         window: int = 3,
     ) -> None:
         super().__init__(refuse_below)

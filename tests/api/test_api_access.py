@@ -11,9 +11,18 @@ READING = ("/", "/pocs/hybrid_rrf", "/v1/pocs", "/v1/pocs/hybrid_rrf")
 
 
 @pytest.fixture
-def admin(walk):
-    walk.promote("hybrid_rrf", 5.0)
-    return walk.key("admin")
+def server(shared_server):
+    return shared_server
+
+
+@pytest.fixture
+def walk(shared_walk):
+    return shared_walk
+
+
+@pytest.fixture(scope="module")
+def admin(shared_walk):
+    return shared_walk.key("admin")
 
 
 @pytest.mark.parametrize("path", READING)

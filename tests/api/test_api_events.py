@@ -5,7 +5,10 @@ import gzip
 import json
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select
+
+from expplat.adapters.sql.tables import exposures, outcomes
+from expplat.flow.keys import key_id_of
 
 EXPOSURE = {"id": "e1", "experiment": "hybrid_rrf", "variation": "treatment", "unit": "u1"}
 OUTCOME = {"id": "o1", "unit": "u1", "metric": "task_success", "value": 1}
@@ -13,23 +16,43 @@ PATHS = ("/v1/exposures", "/v1/outcomes")
 
 
 @pytest.fixture
-def headers(walk):
-    walk.promote("hybrid_rrf", 50.0)
-    return {"Authorization": f"Bearer {walk.key('ingest')}"}
+def server(shared_server):
+    return shared_server
 
 
-def count(platform, table):
-    statements = {
-        "exposures": text("SELECT count(*) FROM exposures"),
-        "outcomes": text("SELECT count(*) FROM outcomes"),
-    }
-    with platform.sql_engine.connect() as connection:
-        return connection.scalar(statements[table])
+@pytest.fixture
+def walk(shared_walk):
+    return shared_walk
+
+
+@pytest.fixture(scope="module")
+def headers(shared_walk):
+    return {"Authorization": f"Bearer {shared_walk.key('ingest')}"}
+
+
+@pytest.fixture
+def own_headers(shared_walk):
+    """With a key that no other test uses, so that ids are new."""
+    return {"Authorization": f"Bearer {shared_walk.key('ingest')}"}
+
+
+@pytest.fixture
+def count(shared_walk, own_headers):
+    """How many events came with the key of this test."""
+    source = key_id_of(own_headers["Authorization"].removeprefix("Bearer "))
+    engine = shared_walk.platform.sql_engine
+
+    def count(table):
+        with engine.connect() as connection:
+            wanted = select(func.count()).select_from(table).where(table.c.source == source)
+            return connection.scalar(wanted)
+
+    return count
 
 
 @pytest.mark.parametrize("body", [{"batch": [EXPOSURE]}, [EXPOSURE], EXPOSURE])
-def test_a_body_is_an_object_with_a_batch_an_array_or_one_event(server, headers, platform, body):
-    answer = server.post("/v1/exposures", json=body, headers=headers)
+def test_a_body_is_an_object_with_a_batch_an_array_or_one_event(server, own_headers, count, body):
+    answer = server.post("/v1/exposures", json=body, headers=own_headers)
 
     assert answer.status_code == 200
     assert answer.json() == {
@@ -40,41 +63,41 @@ def test_a_body_is_an_object_with_a_batch_an_array_or_one_event(server, headers,
         "errors": [],
         "success": True,
     }
-    assert count(platform, "exposures") == 1
+    assert count(exposures) == 1
 
 
-def test_a_body_may_be_one_event_a_line_and_a_broken_line_fails_alone(server, headers, platform):
+def test_a_body_may_be_one_event_a_line_and_a_broken_line_fails_alone(server, own_headers, count):
     lines = [json.dumps(OUTCOME | {"id": f"o{i}"}) for i in range(3)]
     body = "\n".join([*lines[:1], "{broken", "", *lines[1:], ""])
 
     answer = server.post(
-        "/v1/outcomes", content=body, headers=headers | {"Content-Type": "application/x-ndjson"}
+        "/v1/outcomes", content=body, headers=own_headers | {"Content-Type": "application/x-ndjson"}
     )
 
     assert (answer.json()["accepted"], answer.json()["rejected"]) == (3, 1)
     assert answer.json()["errors"][0]["index"] == 1
-    assert count(platform, "outcomes") == 3
+    assert count(outcomes) == 3
 
 
-def test_a_body_may_be_gzipped(server, headers, platform):
+def test_a_body_may_be_gzipped(server, own_headers, count):
     body = gzip.compress(json.dumps([OUTCOME]).encode())
 
     answer = server.post(
-        "/v1/outcomes", content=body, headers=headers | {"Content-Encoding": "gzip"}
+        "/v1/outcomes", content=body, headers=own_headers | {"Content-Encoding": "gzip"}
     )
 
     assert answer.json()["accepted"] == 1
 
 
-def test_events_sent_twice_are_kept_once(server, headers, platform):
+def test_events_sent_twice_are_kept_once(server, own_headers, count):
     body = {"batch": [EXPOSURE | {"id": None, "unit": f"u{i}"} for i in range(200)]}
 
-    first = server.post("/v1/exposures", json=body, headers=headers).json()
-    second = server.post("/v1/exposures", json=body, headers=headers).json()
+    first = server.post("/v1/exposures", json=body, headers=own_headers).json()
+    second = server.post("/v1/exposures", json=body, headers=own_headers).json()
 
     assert (first["accepted"], first["duplicates"]) == (200, 0)
     assert (second["accepted"], second["duplicates"]) == (0, 200)
-    assert count(platform, "exposures") == 200
+    assert count(exposures) == 200
 
 
 def test_the_key_may_come_as_basic_auth(server, headers):
@@ -144,7 +167,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_cannot_be_read_is_the_senders_fault(server, headers, platform, path, name):
+def test_what_cannot_be_read_is_the_senders_fault(server, headers, path, name):
     answer = server.post(path, content=HOSTILE[name], headers=headers)
 
     assert 400 <= answer.status_code < 500
@@ -166,10 +189,10 @@ def test_what_cannot_be_read_is_the_senders_fault(server, headers, platform, pat
         b'{"id":"o","unit":"u","metric":"m","x":' + b"[" * 900 + b"]" * 900 + b"}",
     ],
 )
-def test_a_hostile_event_is_refused_and_its_neighbours_are_kept(server, headers, path, event):
+def test_a_hostile_event_is_refused_and_its_neighbours_are_kept(server, own_headers, path, event):
     good = json.dumps(EXPOSURE | OUTCOME).encode()
 
-    answer = server.post(path, content=b"[" + event + b"," + good + b"]", headers=headers)
+    answer = server.post(path, content=b"[" + event + b"," + good + b"]", headers=own_headers)
 
     assert answer.status_code == 200
     assert (answer.json()["accepted"], answer.json()["rejected"]) == (1, 1)
@@ -219,7 +242,7 @@ def test_too_many_events_are_refused(server, headers, content_type, separator, e
     assert answer.status_code == 413
 
 
-def test_the_answer_comes_after_the_commit(server, headers, platform):
-    server.post("/v1/outcomes", json=[OUTCOME], headers=headers)
+def test_the_answer_comes_after_the_commit(server, own_headers, count):
+    server.post("/v1/outcomes", json=[OUTCOME], headers=own_headers)
 
-    assert count(platform, "outcomes") == 1
+    assert count(outcomes) == 1

@@ -57,7 +57,7 @@ def test_a_client_that_comes_late_gets_what_it_missed(server, walk):
     open_stream(server, key)
     walk.promote("hybrid_rrf", 5.0)
     walk.graduate("hybrid_rrf")
-    eventually(lambda: "treatment" in server.get(f"/api/features/{key}").text)
+    eventually(lambda: '"defaultValue":"treatment"' in server.get(f"/api/features/{key}").text)
 
     late = open_stream(server, key)
 

@@ -175,7 +175,9 @@ ARMS = st.builds(
 
 
 @settings(max_examples=300, deadline=None)
-@given(control=ARMS, treatment=ARMS, days=st.floats(0, 60), missing=st.sampled_from(["errors", "cost"]))
+@given(
+    control=ARMS, treatment=ARMS, days=st.floats(0, 60), missing=st.sampled_from(["errors", "cost"])
+)
 def test_no_path_leads_from_missing_evidence_to_graduation(control, treatment, days, missing):
     treatment[1].pop(missing, None)
 

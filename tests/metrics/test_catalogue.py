@@ -49,8 +49,19 @@ def test_built_in_metrics_are_what_the_docs_say(name, kind, direction, unit, con
 
 @pytest.mark.parametrize(
     "name",
-    ["recall_at_0", "recall_at_05", "recall_at_1001", "recall_at_", "recall_at_5x", "map_at_5"]
-    + ["latency_p90_ms", "stage__ms", "stage_Big_ms", "Latency_ms", ""],
+    [
+        "recall_at_0",
+        "recall_at_05",
+        "recall_at_1001",
+        "recall_at_",
+        "recall_at_5x",
+        "map_at_5",
+        "latency_p90_ms",
+        "stage__ms",
+        "stage_Big_ms",
+        "Latency_ms",
+        "",
+    ],
 )
 def test_other_names_are_not_built_in(name):
     assert built_in(name) is None

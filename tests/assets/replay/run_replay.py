@@ -1,4 +1,4 @@
-"""Runs the replay of a plan in a process of its own: `run_replay.py <engine> <plan.json> <state>`."""
+"""Runs a replay in a process of its own: `run_replay.py <engine> <plan.json> <state>`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,319 @@
+"""Request logs: every fault at once, one canonical form whatever the format."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tracemalloc
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from expplat.adapters.request_log import RequestLogFiles
+from expplat.domain.proposal import RequestLogSource
+from expplat.errors import FaultsError, InputError
+
+ROWS = [
+    {
+        "request_id": f"r{n}",
+        "input": {"question": f"What is {n}? Ä"},
+        "expected": {"relevant_ids": [f"d{n}", "d0"], "answer": "so"},
+        "answerable": n != 2,
+        "cluster": "c",
+        "segment": {"topic": "syntax"},
+    }
+    for n in range(5)
+]
+
+
+def freeze(tmp_path, path="log.jsonl", *, columns=None, folder="frozen", shard_requests=2):
+    return RequestLogFiles().freeze(
+        RequestLogSource(path=path, columns=columns or {}),
+        workspace=tmp_path,
+        folder=tmp_path / folder,
+        shard_requests=shard_requests,
+    )
+
+
+def write_jsonl(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def faults_of(tmp_path, content, path="log.jsonl", **keywords):
+    (tmp_path / path).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(FaultsError) as caught:
+        freeze(tmp_path, path, **keywords)
+    assert not (tmp_path / "frozen").exists()
+    return [(fault.line, fault.field, fault.message) for fault in caught.value.faults]
+
+
+def test_a_log_is_cut_into_shards_in_its_order(tmp_path):
+    write_jsonl(tmp_path / "log.jsonl", ROWS)
+
+    log = freeze(tmp_path)
+
+    files = sorted((tmp_path / "frozen" / "shards").iterdir())
+    lines = [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
+    assert (log.requests, log.shards) == (5, 3)
+    assert [file.name for file in files] == ["00000.jsonl", "00001.jsonl", "00002.jsonl"]
+    assert lines == ROWS
+
+
+def test_the_hash_depends_on_the_rows_alone(tmp_path):
+    write_jsonl(tmp_path / "log.jsonl", ROWS)
+    turned = [dict(reversed(row.items())) for row in ROWS]
+    (tmp_path / "spaced.jsonl").write_text(
+        "\n\n".join(json.dumps(row, indent=None) for row in turned)
+    )
+
+    first = freeze(tmp_path)
+    again = freeze(tmp_path)
+    other_size = freeze(tmp_path, shard_requests=3)
+    spaced = freeze(tmp_path, "spaced.jsonl")
+
+    assert len({log.sha256 for log in (first, again, other_size, spaced)}) == 1
+    assert len(list((tmp_path / "frozen").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"answerable": None},
+        {"input": {"question": "What is 4?"}},
+        {"expected": {"relevant_ids": ["d0", "d4"], "answer": "so"}},
+        {"cluster": "other"},
+    ],
+)
+def test_any_change_of_a_row_changes_the_hash(tmp_path, change):
+    write_jsonl(tmp_path / "log.jsonl", ROWS)
+    write_jsonl(tmp_path / "changed.jsonl", [*ROWS[:4], {**ROWS[4], **change}])
+
+    assert freeze(tmp_path).sha256 != freeze(tmp_path, "changed.jsonl").sha256
+
+
+def test_parquet_and_csv_freeze_to_the_bytes_of_jsonl(tmp_path):
+    write_jsonl(tmp_path / "log.jsonl", ROWS)
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "log.parquet")
+    with (tmp_path / "log.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "q", "expected", "answerable", "cluster", "segment.topic", "more"])
+        writer.writerows(
+            [
+                row["request_id"],
+                row["input"]["question"],
+                json.dumps(row["expected"]),
+                str(row["answerable"]).lower(),
+                "c",
+                "syntax",
+                "unused",
+            ]
+            for row in ROWS
+        )
+    columns = {"request_id": "id", "input.question": "q"}
+
+    hashes = {
+        freeze(tmp_path).sha256,
+        freeze(tmp_path, "log.parquet").sha256,
+        freeze(tmp_path, "log.csv", columns=columns).sha256,
+    }
+
+    assert len(hashes) == 1
+
+
+def test_a_glob_is_read_in_the_order_of_the_names(tmp_path):
+    (tmp_path / "logs").mkdir()
+    write_jsonl(tmp_path / "log.jsonl", ROWS)
+    write_jsonl(tmp_path / "logs" / "b.jsonl", ROWS[3:])
+    write_jsonl(tmp_path / "logs" / "a.jsonl", ROWS[:3])
+
+    assert freeze(tmp_path, "logs/*.jsonl").sha256 == freeze(tmp_path).sha256
+
+
+def test_all_faults_of_a_log_are_listed_at_once(tmp_path):
+    good = json.dumps(ROWS[0])
+    lines = [
+        good.encode(),
+        b"not json",
+        b'{"request_id": "n", "input": {"x": NaN}}',
+        b'{"request_id": "i", "input": {"x": 1e999}}',
+        b'{"request_id": "u", "input": {"x": "\xff"}}',
+        b'{"request_id": 7, "input": {}}',
+        b'{"request_id": "s", "input": "text"}',
+        b'{"input": {}}',
+        b'{"request_id": "a", "input": {}, "answerable": "yes"}',
+        b'{"request_id": "g", "input": {}, "segment": {"n": 1}}',
+        b'{"request_id": "h", "input": {"x": "\\ud800"}}',
+        b'{"request_id": "k", "input": {"x": 1, "x": 2}}',
+        b"[" * 200_000,
+        b'{"request_id": "b", "input": {"x": "' + b"x" * 1_100_000 + b'"}}',
+        good.encode(),
+    ]
+
+    found = faults_of(tmp_path, b"\n".join(lines))
+
+    assert [(line, field) for line, field, _ in found] == [
+        (2, ""),
+        (3, ""),
+        (4, ""),
+        (5, ""),
+        (6, "request_id"),
+        (7, "input"),
+        (8, "request_id"),
+        (9, "answerable"),
+        (10, "segment.n"),
+        (11, ""),
+        (12, ""),
+        (13, ""),
+        (14, ""),
+        (15, "request_id"),
+    ]
+    words = {line: message for line, _, message in found}
+    assert "NaN" in words[3]
+    assert "too large" in words[4]
+    assert "UTF-8" in words[5]
+    assert "half a character" in words[11]
+    assert "twice" in words[12]
+    assert "nested" in words[13]
+    assert "1,000,000 bytes" in words[14]
+    assert "'r0' stands on line 1 already" in words[15]
+
+
+def test_the_first_hundred_faults_are_enough(tmp_path):
+    assert len(faults_of(tmp_path, "broken\n" * 500)) == 100
+
+
+@pytest.mark.parametrize("content", ["", "\n\n"])
+def test_an_empty_log_is_a_fault(tmp_path, content):
+    assert faults_of(tmp_path, content) == [(0, "", "The log holds no request.")]
+
+
+@pytest.mark.parametrize("path", ["absent.jsonl", "absent-*.jsonl", "."])
+def test_a_log_that_is_not_there_is_named(tmp_path, path):
+    with pytest.raises(InputError, match="no request log") as caught:
+        freeze(tmp_path, path)
+
+    assert str(tmp_path) in caught.value.hint
+
+
+def test_a_log_of_an_unknown_format_is_refused(tmp_path):
+    (tmp_path / "log.xml").write_text("<log/>")
+
+    with pytest.raises(InputError, match="no known format"):
+        freeze(tmp_path, "log.xml")
+
+
+def test_an_unknown_field_of_the_mapping_is_a_fault(tmp_path):
+    found = faults_of(tmp_path, json.dumps(ROWS[0]), columns={"inptu.question": "q"})
+
+    assert found[0][:2] == (0, "request_log.columns.inptu.question")
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "field"),
+    [
+        ("request_id,question\nr,x\n", 1, "input"),
+        ("id,input.q\nr,x\n", 1, "request_id"),
+        ("request_id,input.q,input.q\nr,x,y\n", 1, "input.q"),
+        ("request_id,input.q\nr,x,y\n", 2, ""),
+        ('request_id,input.q\nr,"x\ny"\nr,"z"\n', 4, "request_id"),
+        ('request_id,input.q\nr,"x\n', 2, ""),
+        ("request_id,input\nr,nonsense\n", 2, "input"),
+        (b"request_id,input.q\nr,\xff\n", 0, ""),
+    ],
+)
+def test_a_fault_of_a_csv_file_has_its_line(tmp_path, content, line, field):
+    found = faults_of(tmp_path, content, "log.csv")
+
+    assert (line or 2, field) in [fault[:2] for fault in found]
+
+
+def test_a_parquet_file_with_an_extension_type_is_refused_undecoded(tmp_path):
+    storage = pa.array([b"never decoded"])
+    field = pa.field("x", pa.binary(), metadata={"ARROW:extension:name": "somebodys.pickle"})
+    schema = pa.schema([pa.field("request_id", pa.string()), field])
+    table = pa.Table.from_arrays([pa.array(["r"]), storage], schema=schema)
+    pq.write_table(table, tmp_path / "log.parquet")
+
+    with pytest.raises(FaultsError) as caught:
+        freeze(tmp_path, "log.parquet")
+
+    assert ("x", True) in [(f.field, "extension type" in f.message) for f in caught.value.faults]
+
+
+def test_a_parquet_column_that_json_has_not_is_refused(tmp_path):
+    table = pa.table({"request_id": ["r"], "input.q": pa.array([b"x"])})
+    pq.write_table(table, tmp_path / "log.parquet")
+
+    with pytest.raises(FaultsError) as caught:
+        freeze(tmp_path, "log.parquet")
+
+    assert [fault.field for fault in caught.value.faults] == ["input.q"]
+
+
+def test_a_fault_of_a_parquet_file_has_its_row(tmp_path):
+    table = pa.table({"request_id": ["a", "b", "a"], "input.x": [1.0, float("nan"), 2.0]})
+    pq.write_table(table, tmp_path / "log.parquet")
+
+    with pytest.raises(FaultsError) as caught:
+        freeze(tmp_path, "log.parquet")
+
+    assert [(fault.line, fault.field) for fault in caught.value.faults] == [
+        (2, ""),
+        (3, "request_id"),
+    ]
+
+
+@pytest.mark.parametrize("cut", [10, 200])
+def test_a_cut_parquet_file_is_a_fault(tmp_path, cut):
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "whole.parquet")
+
+    found = faults_of(tmp_path, (tmp_path / "whole.parquet").read_bytes()[:-cut], "log.parquet")
+
+    assert "not sound Parquet" in found[0][2]
+
+
+def test_a_parquet_file_that_unfolds_to_gigabytes_is_stopped_early(tmp_path):
+    large = "x" * 2_000_000
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), [large])
+    ids = [f"r{n}" for n in range(1000)]
+    table = pa.table({"request_id": ids, "input.q": column.cast(pa.string())})
+    pq.write_table(table, tmp_path / "log.parquet", compression="zstd")
+    del table, column
+    before = pa.total_allocated_bytes()
+    pool = pa.default_memory_pool()
+    peak = pool.max_memory()
+
+    with pytest.raises(FaultsError, match="100 faults"):
+        freeze(tmp_path, "log.parquet")
+
+    assert (tmp_path / "log.parquet").stat().st_size < 100_000
+    assert pool.max_memory() - before <= max(peak, 1_500_000_000)
+
+
+def test_a_long_log_is_never_held(tmp_path):
+    text = "x" * 20_000
+    write_jsonl(
+        tmp_path / "log.jsonl",
+        ({"request_id": f"r{n}", "input": {"q": text}} for n in range(1_000)),
+    )
+    tracemalloc.start()
+
+    log = freeze(tmp_path, shard_requests=100)
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert log.requests == 1_000
+    assert peak < 3_000_000
+
+
+def test_a_broken_log_leaves_an_earlier_one_as_it_was(tmp_path):
+    write_jsonl(tmp_path / "log.jsonl", ROWS)
+    freeze(tmp_path)
+    (tmp_path / "bad.jsonl").write_text("bad")
+
+    with pytest.raises(FaultsError):
+        freeze(tmp_path, "bad.jsonl")
+
+    assert [path.name for path in (tmp_path / "frozen").iterdir()] == ["shards"]
+    assert len(list((tmp_path / "frozen" / "shards").iterdir())) == 3
