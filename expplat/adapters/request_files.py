@@ -22,7 +22,7 @@ ROW_GROUP_BYTES = 2 << 30
 BATCH_ROWS = 256
 """Most Parquet rows that are decoded at once; fewer where one value could be large."""
 
-BATCH_BYTES = 512 << 20
+BATCH_BYTES = 256 << 20
 """What the rows that are decoded at once may take, if each held the largest value there is."""
 
 

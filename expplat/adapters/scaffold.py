@@ -126,12 +126,19 @@ def _put_in_place(bench: Path, goals: Sequence[Path]) -> None:
     try:
         for goal in goals:
             _move(bench / goal.name, goal)
-            _sync(goal.parent)
             moved.append(goal)
+            _sync(goal.parent)
     except OSError as error:
-        for goal in moved if error.errno not in (errno.EEXIST, errno.ENOTEMPTY) else ():
-            os.rename(goal, bench / goal.name)
+        for goal in reversed(moved) if error.errno not in (errno.EEXIST, errno.ENOTEMPTY) else ():
+            _take_back(goal, bench / goal.name)
         raise
+
+
+def _take_back(goal: Path, source: Path) -> None:
+    if goal.is_dir():
+        os.rename(goal, source)
+    else:  # a rename between two links of one file would do nothing
+        goal.unlink()
 
 
 def _move(source: Path, goal: Path) -> None:

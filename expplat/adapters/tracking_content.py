@@ -27,6 +27,9 @@ VERDICT = "verdict"
 ROLES = (CONTROL, TREATMENT, VERDICT)
 """The three runs of a replay: flat siblings, because nested runs stay hidden in MLflow's tables."""
 
+TABLE = "worst_and_best.json"
+"""The requests whose primary metric moved most, in the form that MLflow shows as a table."""
+
 LONGEST_NAME = 250
 LONGEST_PARAM = 6000
 LONGEST_TAG = 8000
@@ -104,8 +107,13 @@ def _verdict_content(report: ReplayReport, proposal: Proposal, page: str) -> Run
         "expplat.ruling": report.ruling.value,
         "expplat.verdict_sha256": report.verdict_sha256,
         "mlflow.note.content": note_markdown(report, proposal),
+        "mlflow.loggedArtifacts": json.dumps([{"path": TABLE, "type": "table"}]),
     }
-    files = {"verdict.json": _verdict_json(report, proposal), "report.html": page}
+    files = {
+        "verdict.json": _verdict_json(report, proposal),
+        "report.html": page,
+        TABLE: _requests_table(report),
+    }
     return _content(VERDICT, params={}, metrics=metrics, tags=tags, files=files)
 
 
@@ -215,6 +223,17 @@ def _verdict_json(report: ReplayReport, proposal: Proposal) -> str:
         "waivers": proposal.waivers,
     }
     return canonical_json(kept).decode()
+
+
+def _requests_table(report: ReplayReport) -> str:
+    listed = [("worst", delta) for delta in report.worst]
+    listed += [("best", delta) for delta in report.best]
+    rows = [
+        (delta.request_id, which, delta.control, delta.treatment, delta.treatment - delta.control)
+        for which, delta in listed
+    ]
+    columns = ("request_id", "list", "control", "treatment", "difference")
+    return canonical_json({"columns": columns, "data": rows}).decode()
 
 
 def note_markdown(report: ReplayReport, proposal: Proposal) -> str:

@@ -88,7 +88,9 @@ def must_fit(found: Any, params: Mapping[str, Any]) -> None:
     """Raise CodeError unless it can be called as a variant, with these params."""
     if inspect.isclass(found):
         _must_bind(found, "params", (), params)
-        answers = inspect.getattr_static(found, "__call__", None)
+        answers = next(
+            (vars(base)["__call__"] for base in found.__mro__ if "__call__" in vars(base)), None
+        )
         if answers is None:
             raise CodeError(
                 "use",

@@ -1,7 +1,6 @@
 """The standard modules whose docstrings make up the corpus, in the order in which they are read."""
 
-MODULES: tuple[str, ...] = tuple(
-    """
+IN_ORDER = """
     builtins
     abc argparse array ast asyncio atexit base64 binascii bisect calendar cmath code codecs
     collections collections.abc colorsys compileall concurrent.futures configparser contextlib
@@ -18,6 +17,6 @@ MODULES: tuple[str, ...] = tuple(
     unicodedata unittest unittest.mock urllib.error urllib.parse urllib.request urllib.robotparser
     uuid venv warnings wave weakref webbrowser xml.etree.ElementTree xml.dom.minidom zipapp zipfile
     zlib zoneinfo
-    """.split()
-)
+"""
+MODULES: tuple[str, ...] = tuple(IN_ORDER.split())
 """Each imports on every machine without a side effect, and without a product from outside."""

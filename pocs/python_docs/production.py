@@ -53,7 +53,7 @@ class ProductionSearch:
             text = excerpt(question, hits)
         return Output(text=text, retrieved=documents(hits), confidence=confidence)
 
-    def rank(self, question: str, hits: Ranking, call: Call) -> Ranking:  # noqa: ARG002
+    def rank(self, question: str, hits: Ranking, call: Call) -> Ranking:
         """Return the final order of passages; production shows its hits as they are."""
         return hits
 
@@ -104,7 +104,7 @@ def documents(hits: Ranking) -> tuple[str, ...]:
 
 
 def excerpt(question: str, hits: Ranking) -> str:
-    """Return the title of the best hit and the paragraph of it that says most about the question."""
+    """Return the best hit's title, and the paragraph of it that says most about the question."""
     if not len(hits):
         return ""
     asked = set(stems(question))

@@ -6,20 +6,19 @@ import re
 
 import bm25s
 
-STOP_WORDS = frozenset(
-    """
+QUESTION_WORDS = """
     a about again also am an any are as at be been being but by can cannot could did do does doing
     don done each either even ever every few further had has have having he her here hers him his
-    how however i if's into it its itself just may me might more most much must my neither no nor
+    how however i into it its itself just may me might more most much must my neither no nor
     of off on once only onto other our ours out over own per rather shall she should since so some
     somehow still such than that the their them then there these they this those through thus to
-    too upon us very via want was we were what when where whether which while who whole whom whose
+    too upon us very via want was we were what when where whether which who whole whom whose
     why will within would yet you your
     got get gets one two python see use used uses using way
-    """.split()
-)
-"""Words that say how somebody asks, not what about. Keywords of the language (`and`, `in`, `not`,
-`with`, `for`, `else`, `from`, `or`, `is`) are not among them."""
+"""
+STOP_WORDS = frozenset(QUESTION_WORDS.split())
+"""Words that say how somebody asks, not what about. Keywords of the language that
+people ask about (`and`, `in`, `is`, `not`, `for`, `while`, `else`, `with`) are not among them."""
 
 SUFFIXES = (
     "ization", "ations", "ation", "ments", "ment", "ings", "ing", "edly", "ies", "ied",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from expplat.adapters.sql.failures import shown, translate_failures
+from expplat.adapters.sql.failures import shown, translate_failures, translated
 from expplat.adapters.sql.tables import VERSION_TABLE
 from expplat.errors import ConfigurationError
 
@@ -32,6 +34,12 @@ HEAD_REVISION = "0001"
 
 WAIT_S = 5
 """Longest wait, in seconds, for a connection and for a lock."""
+
+PAUSE_S = (0.001, 0.004)
+"""Shortest and longest pause, in seconds, between two tries for the lock of a SQLite."""
+
+BUSY_TIMEOUT = "PRAGMA busy_timeout = 5000"
+"""Waits of a SQLite other than for the lock of the writer: rare, and short."""
 
 READONLY = "expplat_readonly"
 """Execution option of a connection that only reads, and so waits for no writer."""
@@ -106,7 +114,7 @@ def make_engine(address: URL, *, foreign_keys: bool = True) -> Engine:
     if database_file(address):
         engine = create_engine(
             address,
-            connect_args={"timeout": WAIT_S, "isolation_level": None},
+            connect_args={"isolation_level": None},
             pool_timeout=WAIT_S,
         )
         _govern_sqlite(engine, foreign_keys=foreign_keys)
@@ -157,6 +165,7 @@ def _govern_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
     @event.listens_for(engine, "connect")
     def _prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
         assert isinstance(connection, sqlite3.Connection)
+        connection.execute(BUSY_TIMEOUT)
         connection.execute("PRAGMA synchronous = FULL")
         if foreign_keys:
             connection.execute("PRAGMA foreign_keys = ON")
@@ -168,7 +177,26 @@ def _govern_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
             connection.exec_driver_sql("BEGIN")
         else:
             connection.exec_driver_sql("PRAGMA query_only = OFF")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            _begin_writing(connection)
+
+
+def _begin_writing(connection: Connection) -> None:
+    """Take the lock of the one writer, trying every few milliseconds.
+
+    SQLite's own waiting sleeps 100 ms between two tries, so that one busy writer starves another.
+    """
+    driver = connection.connection.dbapi_connection
+    assert isinstance(driver, sqlite3.Connection)
+    deadline = time.monotonic() + WAIT_S
+    driver.execute("PRAGMA busy_timeout = 0")
+    while not driver.in_transaction:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise translated(error, connection.engine.url) from error
+            time.sleep(random.uniform(*PAUSE_S))  # noqa: S311 - nothing secret hangs on it
+    driver.execute(BUSY_TIMEOUT)
 
 
 def _unknown_schema(address: URL, found: str | None) -> ConfigurationError:

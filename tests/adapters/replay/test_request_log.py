@@ -275,20 +275,17 @@ def test_a_cut_parquet_file_is_a_fault(tmp_path, cut):
 
 def test_a_parquet_file_that_unfolds_to_gigabytes_is_stopped_early(tmp_path):
     large = "x" * 2_000_000
-    column = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), [large])
-    ids = [f"r{n}" for n in range(1000)]
-    table = pa.table({"request_id": ids, "input.q": column.cast(pa.string())})
-    pq.write_table(table, tmp_path / "log.parquet", compression="zstd")
-    del table, column
-    before = pa.total_allocated_bytes()
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), [large])
+    table = pa.table({"request_id": [f"r{n}" for n in range(2000)], "input.q": column})
+    pq.write_table(table, tmp_path / "log.parquet", compression="zstd", store_schema=False)
     pool = pa.default_memory_pool()
-    peak = pool.max_memory()
+    before = max(pool.max_memory(), pool.bytes_allocated() + 300_000_000)
 
     with pytest.raises(FaultsError, match="100 faults"):
         freeze(tmp_path, "log.parquet")
 
     assert (tmp_path / "log.parquet").stat().st_size < 100_000
-    assert pool.max_memory() - before <= max(peak, 1_500_000_000)
+    assert pool.max_memory() <= before
 
 
 def test_a_long_log_is_never_held(tmp_path):

@@ -92,7 +92,7 @@ def test_what_is_wrong_with_a_module_is_said_in_one_line(workspace, source, word
     [
         (GOOD, {"kk": 1}),
         (
-            "class answer:\n  def __init__(self, k): ...\n  def __call__(self, request, call): ...\n",
+            "class answer:\n def __init__(self, k): ...\n def __call__(self, request, call): ...\n",
             {},
         ),
         ("def answer(request): ...\n", {}),

@@ -92,9 +92,11 @@ def test_both_scaffolded_variants_answer_every_sample_request(workspace):
     _, code = new_poc(workspace, "hybrid_rrf")
     module = loaded(code)
     answers = {
-        name: [getattr(module, name)(top=3)(request, Call()).retrieved for request in requests_of(workspace)]
-        for name in ("Control", "Treatment")
-    }  # fmt: skip
+        variant.__name__: [
+            variant(top=3)(request, Call()).retrieved for request in requests_of(workspace)
+        ]
+        for variant in (module.Control, module.Treatment)
+    }
 
     assert all(len(found) == 3 for name in answers for found in answers[name])
     assert answers["Control"] != answers["Treatment"]

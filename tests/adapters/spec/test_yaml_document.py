@@ -192,12 +192,21 @@ def test_json_is_read_as_json_reads_it(data):
     assert same(document.value, data)
 
 
+class Quoting(yaml.SafeDumper):
+    """Writes texts in quotes: PyYAML and YAML 1.2 disagree on which words are texts without."""
+
+
+Quoting.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+)
+
+
 @given(st.dictionaries(texts, plain, min_size=1, max_size=5))
 def test_what_pyyaml_writes_in_block_style_comes_back(data):
-    written = yaml.safe_dump(data, allow_unicode=True, default_flow_style=False, width=10_000)
+    written = yaml.dump(data, Dumper=Quoting, allow_unicode=True, default_flow_style=False)
     document = read_document(written.encode(), "x")
 
-    assert all("tag" not in fault.message for fault in document.faults)
+    assert document.faults == ()
     assert same(document.value, data)
 
 

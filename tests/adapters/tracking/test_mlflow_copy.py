@@ -148,8 +148,21 @@ def test_a_second_copy_changes_nothing(store: Store) -> None:
     assert {role: run.info.run_id for role, run in store.runs("twice").items()} == before
 
 
-@pytest.mark.parametrize("call", ["create_run", "log_batch", "log_text", "log_inputs", "log_table"])
-@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("call", "nth"),
+    [
+        ("create_run", 1),
+        ("create_run", 2),
+        ("log_batch", 1),
+        ("log_batch", 5),
+        ("log_batch", 8),
+        ("log_text", 1),
+        ("log_text", 3),
+        ("log_inputs", 2),
+        ("set_terminated", 1),
+        ("set_terminated", 3),
+    ],
+)
 def test_a_copy_that_broke_off_anywhere_is_completed_by_the_next(
     store: Store, monkeypatch: pytest.MonkeyPatch, call: str, nth: int
 ) -> None:
@@ -163,14 +176,12 @@ def test_a_copy_that_broke_off_anywhere_is_completed_by_the_next(
             raise ConnectionResetError("the other side hung up")
         return original(*args, **kwargs)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(client, call, failing)
-        tracking = MlflowTracking(store.uri, store.folder)
-        patch.setattr(tracking, "_client", client)
-        has_broken_off = next(iter([call != "log_table" or nth == 1]))
-        if has_broken_off:
-            with pytest.raises(TrackingError):
-                tracking.copy(report(slug), proposal(slug), PAGE)
+    monkeypatch.setattr(client, call, failing)
+    broken = MlflowTracking(store.uri, store.folder)
+    monkeypatch.setattr(broken, "_client", client)
+    with pytest.raises(TrackingError):
+        broken.copy(report(slug), proposal(slug), PAGE)
+
     store.copy(report(slug))
 
     runs = store.runs(slug)
@@ -207,9 +218,7 @@ def test_names_that_mlflow_refuses_are_made_safe_and_listed(store: Store) -> Non
 
     runs = store.runs("names")
     renamed = json.loads(store.text(runs["control"], "names.json"))
-    assert set(renamed.values()) == {f"quality/{name}" for name in names} - {"quality/../up"} | {
-        "quality/../up"
-    }
+    assert set(renamed.values()) == {f"quality/{name}" for name in names}
     assert all(runs["control"].data.metrics[safe] == 0.612 for safe in renamed)
 
 
@@ -235,16 +244,16 @@ def test_long_and_odd_params_are_cut_with_a_note(store: Store) -> None:
     assert kept["params/dict"] == '{"a":2,"b":1}'
 
 
-def test_two_hundred_params_and_two_thousand_metrics_fit(store: Store) -> None:
-    params = {f"p{k}": k for k in range(200)}
+def test_more_params_and_metrics_than_mlflow_takes_at_once_are_all_kept(store: Store) -> None:
+    params = {f"p{k}": k for k in range(120)}
     plan = replace(report("many").plan, control=Variant(use="pocs.x:Y", params=params))
-    effects = tuple(replace(report().effects[0], metric=f"m{k}") for k in range(600))
+    effects = tuple(replace(report().effects[0], metric=f"m{k}") for k in range(300))
 
     store.copy(report("many", plan=plan, effects=effects))
 
     runs = store.runs("many")
-    assert len(runs["control"].data.params) == 202
-    assert len(runs["verdict"].data.metrics) == 2403
+    assert len(runs["control"].data.params) == 122
+    assert len(runs["verdict"].data.metrics) == 1203
 
 
 def test_the_store_is_readable_by_its_owner_alone(store: Store) -> None:

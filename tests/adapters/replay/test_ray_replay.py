@@ -1,0 +1,271 @@
+"""The Ray engine: one Ray for all these tests, and one of its own where it is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from expplat.adapters.local_replay import LocalEngine
+from expplat.adapters.ray_replay import RayEngine
+from expplat.adapters.ray_session import close_session
+from expplat.adapters.replay_journal import ReplayJournal
+from expplat.domain.proposal import Variant
+from expplat.domain.replay import TREATMENT
+from expplat.domain.request import ErrorKind
+from expplat.errors import EngineError, InputError
+from tests.adapters.replay.running import journal_bytes, silent, started, wait_for_lines
+
+pytestmark = pytest.mark.ray
+
+SECRET_ENV = {
+    "OPENAI_API_KEY": "s1",
+    "GITHUB_TOKEN": "s2",
+    "db_password": "s3",
+    "EXPPLAT_DATABASE_URL": "s4",
+    "MLFLOW_TRACKING_URI": "s5",
+    "WANTED_API_KEY": "s6",
+    "EXPPLAT_PASS_ENV": "WANTED_API_KEY",
+    "HARMLESS": "s7",
+}
+
+
+@pytest.fixture(scope="session")
+def state_dir(tmp_path_factory):
+    """The state folder of the Ray that these tests share."""
+    yield tmp_path_factory.mktemp("state")
+    close_session()
+
+
+@pytest.fixture
+def engine(state_dir, monkeypatch):
+    """The Ray engine, started in an environment with secrets."""
+    for name, value in SECRET_ENV.items():
+        monkeypatch.setenv(name, value)
+    return RayEngine("", state_dir)
+
+
+def test_ray_writes_the_bytes_of_the_local_engine(
+    make_plan, step_clock, state_dir, engine, capfd, tmp_path
+):
+    trouble = {"r1": "raises", "r4": "gives_garbage", "r5": "gives_dict", "r9": "prints"}
+    local, ray = make_plan(requests=12, trouble=trouble), make_plan(requests=12, trouble=trouble)
+    LocalEngine(clock_factory=step_clock).run(local, silent)
+    capfd.readouterr()
+    seen = []
+
+    RayEngine("", state_dir, clock_factory=step_clock).run(
+        ray, lambda done, total: seen.append((done, total))
+    )
+
+    assert journal_bytes(ray) == journal_bytes(local)
+    assert seen[0] == (0, 12)
+    assert seen[-1] == (12, 12)
+    assert capfd.readouterr().out == ""
+
+
+def test_workers_inherit_no_secrets(make_plan, engine, tmp_path):
+    note = tmp_path / "note"
+    close_session()
+    plan = make_plan(requests=1, note=str(note), trouble={"r0": "shows_its_environment"})
+
+    engine.run(plan, silent)
+
+    names = set((tmp_path / "note.env").read_text().split())
+    assert names & set(SECRET_ENV) == {"WANTED_API_KEY", "HARMLESS"}
+    assert {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"} <= names
+    assert os.environ["OPENAI_API_KEY"] == "s1"
+    assert "RAY_AUTH_MODE" not in os.environ
+
+
+def test_nothing_of_ray_listens_beyond_the_loopback_interface(make_plan, engine):
+    engine.run(make_plan(requests=1), silent)
+
+    mine = {int(inode) for pid in _family(os.getpid()) for inode in _socket_inodes(pid)}
+    listening = [address for address, inode in _listeners() if inode in mine]
+    assert len(listening) >= 4
+    assert {address for address in listening if not _is_loopback(address)} == set()
+
+
+def test_ray_answers_nobody_without_the_token(make_plan, engine, state_dir, tmp_path):
+    engine.run(make_plan(requests=1), silent)
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    token = state_dir / "ray" / "token"
+    environment = {**os.environ, "HOME": str(tmp_path), "RAY_AUTH_MODE": "token"}
+    script = f"import ray; ray.init({address!r}, logging_level='ERROR'); print('let in')"
+
+    refused = _python(script, {**environment, "RAY_AUTH_TOKEN": "0" * 64})
+    let_in = _python(script, {**environment, "RAY_AUTH_TOKEN_PATH": str(token)})
+
+    assert "let in" not in refused.stdout
+    assert "AuthenticationError" in refused.stderr
+    assert "let in" in let_in.stdout
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert not (tmp_path / ".ray").exists()
+
+
+def test_what_a_worker_refuses_comes_home_as_itself(make_plan, engine):
+    unpriced = make_plan(requests=1, trouble={"r0": "uses_an_unpriced_model"})
+    unready = make_plan(treatment=Variant(use="pocs.trouble.variants:Unready"))
+
+    with pytest.raises(InputError, match="nameless") as caught:
+        engine.run(unpriced, silent)
+    with pytest.raises(EngineError, match=r"index\.bin"):
+        engine.run(unready, silent)
+
+    assert "priced are: small" in caught.value.hint
+
+
+def test_a_call_that_ends_its_worker_costs_one_row(make_plan, engine, tmp_path, capfd):
+    note = tmp_path / "note"
+    plan = make_plan(
+        requests=9,
+        note=str(note),
+        trouble={"r1": "dies", "r7": "hangs_in_c"},
+        measurement={"timeout_s": 1.0},
+    )
+
+    engine.run(plan, silent)
+
+    rows = list(ReplayJournal().rows(plan))
+    errors = {row.request_id: row.calls[TREATMENT].error for row in rows}
+    paid = note.read_text().split()
+    assert [row.position for row in rows] == list(range(9))
+    assert {name: error for name, error in errors.items() if error} == {
+        "r1": ErrorKind.VARIANT_BUG,
+        "r7": ErrorKind.TIMEOUT,
+    }
+    assert rows[1].calls[TREATMENT].latency_ms == 1000
+    assert (paid.count("r1"), paid.count("r7")) == (2, 1)
+    assert capfd.readouterr().out == ""
+
+
+def test_ctrl_c_ends_ray_quickly_and_leaves_a_journal(make_plan, tmp_path):
+    note = tmp_path / "note"
+    slow = Variant(use="pocs.trouble.variants:sound", params={"seconds": 0.2, "note": str(note)})
+    plan = make_plan(requests=40, control=slow, treatment=slow)
+    process = started(plan, tmp_path, "ray")
+    wait_for_lines(note, 9, process)
+    before = time.monotonic()
+
+    os.killpg(process.pid, signal.SIGINT)
+    printed, errors = process.communicate(timeout=60)
+
+    spent_s = time.monotonic() - before
+    rows = list(ReplayJournal().rows(plan))
+    assert spent_s < 15
+    assert errors.strip().endswith("KeyboardInterrupt")
+    assert printed == ""
+    assert 2 <= len(rows) < 40
+    LocalEngine().run(
+        plan.__class__(**{**_fields(plan), "control": FAST, "treatment": FAST}), silent
+    )
+    assert len(list(ReplayJournal().rows(plan))) == 40
+
+
+FAST = Variant(use="pocs.trouble.variants:sound")
+
+
+@pytest.mark.long
+def test_a_replay_whose_driver_was_killed_goes_on_without_paying_twice(make_plan, tmp_path):
+    note = tmp_path / "note"
+    slow = Variant(use="pocs.trouble.variants:sound", params={"seconds": 0.05, "note": str(note)})
+    plan = make_plan(requests=60, control=slow, treatment=slow)
+    for kill in range(2):
+        process = started(plan, tmp_path, "ray")
+        wait_for_lines(note, 20 * (kill + 1), process)
+        process.kill()
+        process.communicate()
+
+    finished = started(plan, tmp_path, "ray")
+    printed, _ = finished.communicate(timeout=120)
+
+    rows = list(ReplayJournal().rows(plan))
+    calls = sum(len(row.calls) for row in rows)
+    paid = len(note.read_text().split())
+    assert printed == "done\n"
+    assert len(rows) == 60
+    # At worst each of the two workers loses a request of three calls a kill.
+    assert calls <= paid <= calls + 2 * 2 * 3
+
+
+def test_an_address_that_does_not_answer_is_an_engine_error(make_plan, state_dir):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from expplat.adapters.ray_session import ensure_session\n"
+        "from expplat.errors import EngineError\n"
+        "try:\n"
+        "    ensure_session(address=sys.argv[1], state_dir=Path(), workers=1, code=(Path(),))\n"
+        "except EngineError as error:\n"
+        "    print(error.message)\n"
+    )
+    environment = {
+        **os.environ,
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_gcs_rpc_server_connect_timeout_s": "1",
+    }
+
+    ended = _python(script, environment, address)
+
+    assert f"Ray cannot be reached at {address}" in ended.stdout
+
+
+def _fields(plan):
+    return {name: getattr(plan, name) for name in plan.__dataclass_fields__}
+
+
+def _python(script, environment, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _family(pid):
+    """This process and all below it."""
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += _family(int(child))
+    return found
+
+
+def _socket_inodes(pid):
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = os.readlink(descriptor)
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            yield target[8:-1]
+
+
+def _listeners():
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A":
+                yield words[1].partition(":")[0], int(words[9])
+
+
+def _is_loopback(address):
+    """As the kernel writes them: bytes of each word in the order of this machine."""
+    mapped = "0000000000000000FFFF00000100007F"
+    return address in ("0100007F", mapped, "00000000000000000000000001000000")

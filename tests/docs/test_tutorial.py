@@ -1,0 +1,117 @@
+"""The tutorial is run as a reader would run it: files are written, lines are typed, in order."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.docs.doc_blocks import ROOT, Block, blocks, typed
+
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+PORT = "8787"
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+LONGEST_S = 240
+
+
+def test_every_command_of_the_tutorial_does_what_the_page_says(tmp_path: Path) -> None:
+    script = tmp_path / "tutorial.sh"
+    script.write_text(_script(tmp_path), encoding="utf-8")
+
+    run = subprocess.run(
+        ["bash", str(script)],
+        cwd=tmp_path,
+        env=_environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LONGEST_S,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stdout[-5000:]
+    assert _unanswered(run.stdout) == []
+
+
+def test_a_command_with_another_status_than_the_page_says_is_found(tmp_path: Path) -> None:
+    block = Block(page=TUTORIAL, line=7, language="console", note="", text="$ false  # exit 2\n")
+
+    run = subprocess.run(
+        ["bash", "-c", "\n".join(_typing(block))], capture_output=True, text=True, check=False
+    )
+
+    assert run.returncode == 99
+    assert "line 7" in run.stdout
+
+
+def _script(folder: Path) -> str:
+    """Return one shell script: a reader keeps one shell open, so variables last."""
+    lines = ["trap 'kill $(jobs -p) 2>/dev/null' EXIT"]
+    for block in blocks(TUTORIAL):
+        if block.note.startswith("file: "):
+            source = folder / f"block-{block.line}"
+            source.write_text(_at_free_port(block.text), encoding="utf-8")
+            lines.append(f"cp {shlex.quote(str(source))} {block.note.removeprefix('file: ')}")
+        elif block.language == "console" and not block.note.startswith("not run"):
+            lines += _typing(block)
+    return "\n".join(lines)
+
+
+def _typing(block: Block) -> list[str]:
+    lines = []
+    for one in typed(block):
+        wrong = f"line {one.line}: exit status $status, not {one.status}: {one.command}"
+        # Not a subshell: `cd` and `export` must last.
+        lines += [
+            f"echo {shlex.quote('### ' + str(one.line))}",
+            _at_free_port(one.command),
+            f'status=$?; [ "$status" = {one.status} ] || {{ echo {_quoted(wrong)}; exit 99; }}',
+        ]
+    return lines
+
+
+def _quoted(text: str) -> str:
+    """Quote a text in which `$status` alone is filled in."""
+    return shlex.quote(text).replace("$status", "'\"$status\"'")
+
+
+def _unanswered(output: str) -> list[str]:
+    """Return the lines that the page says are printed, and are not, whatever their numbers."""
+    parts = output.split("### ")[1:]
+    printed = {int(part.split("\n", 1)[0]): _without_numbers(part) for part in parts}
+    return [
+        f"line {one.line}: {answer}"
+        for block in blocks(TUTORIAL)
+        if block.language == "console" and not block.note.startswith("not run")
+        for one in typed(block)
+        for answer in one.answers
+        if _without_numbers(answer) not in printed[one.line]
+    ]
+
+
+def _without_numbers(text: str) -> str:
+    return NUMBER.sub("#", text)
+
+
+def _at_free_port(text: str) -> str:
+    return text.replace(PORT, _PORT)
+
+
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+_PORT = _free_port()
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return what a newcomer's shell has, and nothing of expplat's settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EXPPLAT_", "MLFLOW_"))}
+    commands = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**kept, "PATH": commands, "EXPPLAT_PORT": _PORT, "HOME": str(folder)}
