@@ -63,7 +63,7 @@ def quiet_mlflow() -> None:
     """Keep MLflow from telephoning home, printing and waiting; call it before importing MLflow."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"mlflow(\.|$)")
+    warnings.filterwarnings("ignore", module=r"mlflow(\.|$)")
 
 
 def open_store(uri: str) -> MlflowClient:

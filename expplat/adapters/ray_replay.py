@@ -98,7 +98,8 @@ class RayEngine:
     def _run(
         self, plan: ReplayPlan, left: list[int], found: Progressed, progress: Progress
     ) -> None:
-        is_clean = False
+        crew: _Crew | None = None
+        is_sound = False
         try:
             ensure_session(
                 address=self._address,
@@ -108,9 +109,12 @@ class RayEngine:
             )
             crew = _Crew(plan, self._clock_factory, is_remote=bool(self._address))
             crew.finish(left, found, progress)
-            is_clean = not crew.deaths
+            is_sound = True
+        except ExpplatError:
+            is_sound = True
+            raise
         finally:
-            if not is_clean:
+            if not is_sound or (crew is not None and crew.deaths):
                 # Ray reports dead workers on stdout, late: it must not outlive this block.
                 close_session()
 

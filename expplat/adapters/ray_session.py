@@ -57,14 +57,13 @@ def ensure_session(*, address: str, state_dir: Path, workers: int, code: tuple[P
             _connect(address, code)
         else:
             _start(state_dir, workers)
-    except (RuntimeError, OSError, ValueError, AssertionError) as error:
+    except Exception as error:  # noqa: BLE001  (Ray raises bare Exceptions when it cannot start)
         close_session()
         words = str(error).strip().splitlines() or [type(error).__name__]
+        what = f"cannot be reached at {address}" if address else "does not start"
         raise EngineError(
-            f"Ray cannot be reached at {address}: {words[0][:300]}"
-            if address
-            else f"Ray does not start: {words[0][:300]}",
-            hint="`--engine local` replays without Ray.",
+            f"Ray {what}: {words[0][:300]}",
+            hint="`--engine local` replays without Ray; a busy machine may do better later.",
         ) from error
 
 

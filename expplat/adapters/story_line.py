@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from expplat.adapters.formatting import NOTHING_YET, claim_text, effect_text, metric_of
 from expplat.adapters.svg_plots import number_of_days, reach_of
 from expplat.domain.gate import Effect, Gate, GateKind, Verdict
+from expplat.domain.metric import Metric
 from expplat.domain.proposal import Proposal
 from expplat.domain.replay import ReplayReport
 from expplat.domain.story import Story
@@ -55,9 +56,21 @@ def claimed_step(proposal: Proposal) -> Step:
     held_against = metric_of(proposal.problem.primary_metric, proposal)
     unit = held_against.unit if held_against else ""
     place = ", ".join(part for part in (claim.table, claim.dataset) if part)
-    effect = Effect(
+    return Step(
+        label="claimed",
         metric=claim.metric,
-        unit=unit,
+        text=claim_text(claim, unit),
+        source=f"{proposal.paper.reference}; {place}",
+        effect=_published(proposal, held_against),
+    )
+
+
+def _published(proposal: Proposal, held_against: Metric | None) -> Effect:
+    """Return the claim as an effect, so that it is drawn beside the measured ones."""
+    claim = proposal.paper.claim
+    return Effect(
+        metric=claim.metric,
+        unit=held_against.unit if held_against else "",
         sign=held_against.direction.sign if held_against else 1,
         control=None,
         treatment=None,
@@ -68,13 +81,6 @@ def claimed_step(proposal: Proposal) -> Step:
         n_control=0,
         n_treatment=0,
         method="as published",
-    )
-    return Step(
-        label="claimed",
-        metric=claim.metric,
-        text=claim_text(claim, unit),
-        source=f"{proposal.paper.reference}; {place}",
-        effect=effect,
     )
 
 

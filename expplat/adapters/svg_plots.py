@@ -174,13 +174,7 @@ def reach_of(effects: Iterable[Effect | None]) -> float:
 
 def looks_plot(looks: Sequence[Look], gate: Gate) -> LooksPlot | None:
     """Place the interval that a gate judges at every look; None where no look has one."""
-    judged = [
-        (look, verdict.effect)
-        for look in looks
-        for verdict in look.verdicts
-        if verdict.gate.metric == gate.metric and verdict.gate.kind is gate.kind
-    ]
-    drawn = [(look, effect) for look, effect in judged if effect and effect.difference is not None]
+    drawn = _readings(looks, gate)
     if not drawn:
         return None
     line = threshold_of(gate)
@@ -215,6 +209,18 @@ def stages_plot(arms: Sequence[tuple[str, dict[str, float]]]) -> StagesPlot | No
         for place, name in enumerate(names)
     )
     return StagesPlot(stages=rows, start=start, height=len(names) * pitch + 4.0)
+
+
+def _readings(looks: Sequence[Look], gate: Gate) -> list[tuple[Look, Effect]]:
+    """Return the looks at which the gate had a number, with that number."""
+    return [
+        (look, verdict.effect)
+        for look in looks
+        for verdict in look.verdicts
+        if (verdict.gate.metric, verdict.gate.kind) == (gate.metric, gate.kind)
+        and verdict.effect is not None
+        and verdict.effect.difference is not None
+    ]
 
 
 def _stage_bars(

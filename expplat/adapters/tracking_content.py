@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from expplat.adapters.formatting import arrow_line, claim_text, effect_text, mark, metric_of
-from expplat.domain.gate import Effect, Ruling
+from expplat.domain.gate import Effect, Ruling, Verdict
 from expplat.domain.metric import Concern, Metric
 from expplat.domain.plain import canonical_json, sha256_of, to_plain
 from expplat.domain.proposal import Proposal
@@ -238,40 +238,47 @@ def _requests_table(report: ReplayReport) -> str:
 
 def note_markdown(report: ReplayReport, proposal: Proposal) -> str:
     """Return the verdict as Markdown; MLflow shows it at the top of the verdict run."""
-    primary = proposal.problem.primary_metric
-    replayed = next((effect for effect in report.effects if effect.metric == primary), None)
-    held_against = metric_of(primary, proposal)
-    unit = held_against.unit if held_against else ""
     lines = [
         f"### {_cell(proposal.paper.title)}",
         "",
-        arrow_line(
-            (
-                f"claimed {_cell(proposal.paper.claim.metric)}",
-                claim_text(proposal.paper.claim, unit),
-            ),
-            (f"replayed {_cell(primary)}", effect_text(replayed)),
-        ),
+        _claim_line(report, proposal),
         "",
         f"**Ruling: {mark(report.ruling)} {report.ruling.value}**",
         "",
         "| | gate | metric | effect | why |",
         "|---|---|---|---|---|",
+        *(_verdict_row(verdict) for verdict in report.verdicts),
     ]
-    for verdict in report.verdicts:
-        cells = (
-            f"{mark(verdict.ruling)} {verdict.ruling.value}",
-            verdict.gate.kind.value,
-            verdict.gate.metric or "",
-            effect_text(verdict.effect),
-            verdict.sentence,
-        )
-        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     lines += [
         f"\nWaived, {waiver.phase} {waiver.concern}: {_cell(waiver.reason)}"
         for waiver in proposal.waivers
     ]
     return "\n".join(lines)
+
+
+def _claim_line(report: ReplayReport, proposal: Proposal) -> str:
+    claim = proposal.paper.claim
+    primary = proposal.problem.primary_metric
+    held_against = metric_of(primary, proposal)
+    replayed = next((effect for effect in report.effects if effect.metric == primary), None)
+    return arrow_line(
+        (
+            f"claimed {_cell(claim.metric)}",
+            claim_text(claim, held_against.unit if held_against else ""),
+        ),
+        (f"replayed {_cell(primary)}", effect_text(replayed)),
+    )
+
+
+def _verdict_row(verdict: Verdict) -> str:
+    cells = (
+        f"{mark(verdict.ruling)} {verdict.ruling.value}",
+        verdict.gate.kind.value,
+        verdict.gate.metric or "",
+        effect_text(verdict.effect),
+        verdict.sentence,
+    )
+    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
 
 
 def _cell(text: str) -> str:

@@ -48,6 +48,7 @@ class Feed:
         self._revoked: frozenset[str] = frozenset()
         self._read_at = float("-inf")
         self._is_away = False
+        self._is_brake_readable = True
         self.payload: Payload = render(())
 
     @property
@@ -87,12 +88,16 @@ class Feed:
         self._is_away = False
 
     def follow_brake(self) -> None:
-        """Read which flags are held closed."""
+        """Read which flags are held closed; where that cannot be read, hold all of them."""
         try:
             closed = self._flags.closed()
+            is_readable = True
         except DependencyError as error:
-            log.error("Every flag is served closed: %s", error.message)
             closed = {poc.slug: poc.newest.at for poc in self._pocs}
+            is_readable = False
+            if self._is_brake_readable:
+                log.error("Every flag is served closed: %s", error.message)
+        self._is_brake_readable = is_readable
         if closed != self._closed:
             with self._lock:
                 self._closed = closed

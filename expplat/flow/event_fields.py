@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,9 @@ MAX_DEPTH = 16
 MAX_TEXT = 500
 MAX_AGE = timedelta(days=30)
 MAX_AHEAD = timedelta(hours=24)
+
+_BROKEN = re.compile("[\0\ud800-\udfff]")
+"""PostgreSQL keeps no NUL, and UTF-8 has no lone surrogates."""
 
 
 class EventError(Exception):
@@ -166,9 +170,8 @@ def _size_of_leaf(value: object, field: str) -> int:
 
 
 def _is_storable_text(text: str) -> bool:
-    # PostgreSQL keeps no NUL, and UTF-8 has no lone surrogates.
-    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+    return _BROKEN.search(text) is None
 
 
 def _named(field: str) -> str:
-    return field if _is_storable_text(field) else ""
+    return field[:100] if _is_storable_text(field) else ""

@@ -13,26 +13,19 @@ from numpy.typing import NDArray
 
 from expplat import Call
 from pocs.python_docs.corpus import passages
-from pocs.python_docs.indexes import Floats, Ranking, dense_index, unit
+from pocs.python_docs.indexes import Floats, Ranking, best, dense_index, unit
 from pocs.python_docs.production import CANDIDATES, ProductionSearch
-from pocs.python_docs.words import plain_words, stems
+from pocs.python_docs.words import stems
 
 LONGEST = 180
 """Words of a passage that get a vector, as in the paper's cut-off for documents."""
 
 
 class LateInteraction(ProductionSearch):
-    """Production's first hits, put into a new order by MaxSim."""
+    """MaxSim over every passage, so that one without a word of the question can be found."""
 
-    def __init__(
-        self,
-        refuse_below: float = 0.27,
-        candidates: int = 1000,
-        dimensions: int = 128,
-        window: int = 3,
-    ) -> None:
+    def __init__(self, refuse_below: float = 0.27, dimensions: int = 128, window: int = 3) -> None:
         super().__init__(refuse_below)
-        self._candidates = candidates
         self._dimensions = dimensions
         self._window = window
 
@@ -43,25 +36,15 @@ class LateInteraction(ProductionSearch):
         self._vectors, self._starts = word_vectors(self._dimensions, self._window)
 
     def rank(self, question: str, hits: Ranking, call: Call) -> Ranking:
-        """Return the hits by the sum of best similarities, rare words weighing more."""
+        """Return the passages by the sum of best similarities, rare words weighing more."""
         known = self._dense.known(stems(question))
         if not known:
             return hits
-        with call.stage("candidates"):
-            hits = self._words.rank(plain_words(question), self._candidates)
-        with call.stage("rerank"):
-            scores = self._late_scores(known, hits)
-            return hits[np.argsort(-scores, kind="stable")][:CANDIDATES]
-
-    def _late_scores(self, known: list[int], hits: Ranking) -> Floats:
-        asked = in_place(self._dense.directions[known], self._window)
-        lengths = self._starts[hits + 1] - self._starts[hits]
-        ends = np.cumsum(lengths)
-        places = np.arange(ends[-1]) + np.repeat(self._starts[hits] - ends + lengths, lengths)
-        similarity = self._vectors[places] @ asked.T
-        closest = np.maximum.reduceat(similarity, ends - lengths, axis=0)
-        scores: Floats = closest @ self._dense.rarity[known]
-        return scores
+        with call.stage("late interaction"):
+            asked = in_place(self._dense.directions[known], self._window)
+            similarity = self._vectors @ asked.T
+            closest = np.maximum.reduceat(similarity, self._starts, axis=0)
+            return best(closest @ self._dense.rarity[known], CANDIDATES)
 
 
 def in_place(vectors: Floats, window: int) -> Floats:
@@ -86,5 +69,5 @@ def word_vectors(dimensions: int, window: int) -> tuple[Floats, NDArray[np.intp]
         known = dense.known(stems(f"{passage.title}\n{passage.text}"))[:LONGEST]
         empty = np.zeros((1, dimensions), np.float32)
         parts.append(in_place(dense.directions[known], window) if known else empty)
-    starts = np.cumsum([0, *(len(part) for part in parts)]).astype(np.intp)
+    starts = np.cumsum([0, *(len(part) for part in parts[:-1])]).astype(np.intp)
     return np.vstack(parts), starts

@@ -71,7 +71,10 @@ class Coverage:
         total = sum(asked.values())
         if not total:
             return 0.0
-        covered = [sum(asked[word] for word in asked.keys() & self._stems[hit]) for hit in hits]
+        covered = [
+            sum(rarity for word, rarity in asked.items() if word in self._stems[hit])
+            for hit in hits
+        ]
         return max(covered, default=0.0) / total
 
     def _rarity(self, word: str) -> float:

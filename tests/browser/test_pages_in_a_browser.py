@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from playwright.sync_api import Browser, Page, sync_playwright
 from starlette.responses import HTMLResponse, Response
 
 from expplat.adapters.mlflow_tracking import MlflowTracking
@@ -41,9 +41,13 @@ class Site:
 class Watched:
     """What a page did while it was open."""
 
-    page: object
+    page: Page
     errors: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+
+    def hear(self, kind: str, text: str) -> None:
+        if kind == "error":
+            self.errors.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -89,35 +93,38 @@ def _app() -> FastAPI:
     return app
 
 
-@contextmanager
-def watching(width: int, scheme: str) -> Iterator[Watched]:
-    from playwright.sync_api import sync_playwright
-
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
+        launched = playwright.chromium.launch(
             executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
         )
-        context = browser.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme="dark" if scheme == "dark" else "light",
-        )
-        page = context.new_page()
-        seen = Watched(page)
-        page.on(
-            "console", lambda line: seen.errors.append(line.text) if line.type == "error" else None
-        )
-        page.on("pageerror", lambda error: seen.errors.append(str(error)))
-        page.on("request", lambda request: seen.asked.append(request.url))
-        yield seen
-        browser.close()
+        yield launched
+        launched.close()
+
+
+@contextmanager
+def watching(browser: Browser, width: int, scheme: str) -> Iterator[Watched]:
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    seen = Watched(page)
+    page.on("console", lambda line: seen.hear(line.type, line.text))
+    page.on("pageerror", lambda error: seen.errors.append(str(error)))
+    page.on("request", lambda request: seen.asked.append(request.url))
+    yield seen
+    context.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), SIZES)
 def test_the_pages_fit_the_window_and_the_browser_has_nothing_to_complain_of(
-    site: Site, tmp_path: Path, width: int, scheme: str
+    site: Site, browser: Browser, tmp_path: Path, width: int, scheme: str
 ) -> None:
     widths = {}
-    with watching(width, scheme) as seen:
+    with watching(browser, width, scheme) as seen:
         page = seen.page
         for story in all_stories():
             page.goto(f"{site.address}/pocs/{story.poc.slug}")
@@ -131,10 +138,10 @@ def test_the_pages_fit_the_window_and_the_browser_has_nothing_to_complain_of(
     assert [url for url in seen.asked if not url.startswith((site.address, "data:"))] == []
 
 
-def test_the_style_is_applied_in_both_colour_schemes(site: Site) -> None:
+def test_the_style_is_applied_in_both_colour_schemes(site: Site, browser: Browser) -> None:
     grounds = set()
     for scheme in ("light", "dark"):
-        with watching(1000, scheme) as seen:
+        with watching(browser, 1000, scheme) as seen:
             seen.page.goto(site.address)
             grounds.add(seen.page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
@@ -142,8 +149,8 @@ def test_the_style_is_applied_in_both_colour_schemes(site: Site) -> None:
     assert "rgba(0, 0, 0, 0)" not in grounds
 
 
-def test_a_card_leads_to_its_poc_and_the_poc_to_mlflow(site: Site) -> None:
-    with watching(1400, "light") as seen:
+def test_a_card_leads_to_its_poc_and_the_poc_to_mlflow(site: Site, browser: Browser) -> None:
+    with watching(browser, 1400, "light") as seen:
         seen.page.goto(site.address)
         seen.page.get_by_role("link", name="Reciprocal rank fusion").click()
         title = seen.page.title()
@@ -154,11 +161,13 @@ def test_a_card_leads_to_its_poc_and_the_poc_to_mlflow(site: Site) -> None:
     assert link.startswith("/mlflow/#/")
 
 
-def test_a_mailed_replay_opens_from_a_file_and_asks_for_nothing(tmp_path: Path) -> None:
+def test_a_mailed_replay_opens_from_a_file_and_asks_for_nothing(
+    browser: Browser, tmp_path: Path
+) -> None:
     file = tmp_path / "replay.html"
     file.write_text(Pages().replay_page(report(), proposal()), encoding="utf-8")
 
-    with watching(1000, "light") as seen:
+    with watching(browser, 1000, "light") as seen:
         seen.page.goto(file.as_uri())
         heading = seen.page.get_by_role("heading", level=1).inner_text()
         bars = seen.page.locator("svg rect").count()
@@ -170,13 +179,13 @@ def test_a_mailed_replay_opens_from_a_file_and_asks_for_nothing(tmp_path: Path) 
 
 
 def test_mlflows_page_charts_the_three_runs_at_the_address_of_the_copy(
-    site: Site, tmp_path: Path
+    site: Site, browser: Browser, tmp_path: Path
 ) -> None:
-    with watching(1400, "light") as seen:
+    with watching(browser, 1400, "light") as seen:
         seen.page.goto(site.address + site.compare)
         for name in ("control", "treatment", "verdict"):
-            seen.page.get_by_role("link", name=name, exact=True).wait_for(timeout=60_000)
-        seen.page.get_by_text(re.compile(r"quality \(\d+\)")).wait_for(timeout=30_000)
+            seen.page.get_by_role("link", name=name, exact=True).wait_for()
+        seen.page.get_by_placeholder("Search metric charts").wait_for()
         seen.page.screenshot(path=tmp_path / "mlflow.png")
 
     # What is closed or missing on purpose is a 404 that the browser notes; nothing else is.
@@ -185,12 +194,12 @@ def test_mlflows_page_charts_the_three_runs_at_the_address_of_the_copy(
 
 
 def test_mlflow_shows_the_verdict_as_a_table_and_the_report_as_a_page(
-    site: Site, tmp_path: Path
+    site: Site, browser: Browser, tmp_path: Path
 ) -> None:
-    with watching(1400, "light") as seen:
+    with watching(browser, 1400, "light") as seen:
         seen.page.goto(site.address + site.compare)
-        seen.page.get_by_role("link", name="verdict", exact=True).click(timeout=60_000)
-        seen.page.get_by_role("columnheader", name="gate").wait_for(timeout=30_000)
+        seen.page.get_by_role("link", name="verdict", exact=True).click()
+        seen.page.get_by_role("columnheader", name="gate").wait_for()
         seen.page.screenshot(path=tmp_path / "verdict.png")
         sentence = seen.page.get_by_text("The gain of recall_at_5 is significant").count()
 

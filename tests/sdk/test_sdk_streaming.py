@@ -135,11 +135,19 @@ def test_a_client_comes_back_after_a_restart_with_what_it_missed(start, platform
         assert eventually(lambda: agent.arms == TREATMENT, within_s=20) < 15
 
 
-def test_with_an_unknown_key_code_is_left_with_its_own_fallback(start, address):
+@pytest.mark.parametrize("start", [pytest.param("node", marks=pytest.mark.node)], indirect=True)
+def test_with_an_unknown_key_a_node_client_has_no_value(start, address):
     agent = start(address, "sdk-unknown")
 
     assert not agent.is_ready
     assert set(agent.arms) == {None}
+
+
+def test_with_an_unknown_key_a_python_client_has_the_fallback_of_the_code(address):
+    client = GrowthBook(api_host=address, client_key="sdk-unknown", http_read_timeout=2)
+    client.load_features()
+
+    assert client.get_feature_value(SLUG, "control") == "control"
 
 
 def test_the_synchronous_python_client_loads_evaluates_and_tracks(address, walk):

@@ -79,3 +79,7 @@ def test_more_successes_than_units_are_refused(successes):
 
 def test_one_value_has_no_variance():
     assert variance(moments_of([4.0])) is None
+
+
+def test_nothing_has_the_moments_of_nothing():
+    assert moments_of([]) == EMPTY

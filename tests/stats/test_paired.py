@@ -8,6 +8,7 @@ from scipy import stats as scipy_stats
 
 from expplat.stats.paired import (
     geometric_mean_ratio,
+    mean,
     mean_difference,
     proportion_difference,
     quantile,
@@ -359,3 +360,14 @@ def test_proportions_and_means_agree_on_the_estimate_and_newcombe_stays_in_range
 
     assert found.estimate == pytest.approx(np.mean(treatment) - np.mean(control))
     assert -1 <= found.low <= found.estimate <= found.high <= 1
+
+
+def test_a_quantile_out_of_range_and_clusters_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="quantile"):
+        quantile_difference([1.0, 2.0], [1.0, 3.0], 95)
+    with pytest.raises(ValueError, match="do not fit"):
+        mean_difference([1.0, 2.0], [1.0, 3.0], ["a"])
+
+
+def test_a_mean_is_summed_exactly():
+    assert mean([1e16, 1.0, -1e16]) == pytest.approx(1 / 3)

@@ -155,3 +155,9 @@ def test_a_lift_over_nothing_is_not_estimable(mean):
     found = relative_difference(Moments(n=9, mean=mean, m2=1.0), Moments(n=9, mean=1.0, m2=1.0))
 
     assert found.estimate is None
+
+
+def test_the_lift_of_arms_that_do_not_vary_has_no_width():
+    found = relative_difference(Moments(n=9, mean=2.0, m2=0.0), Moments(n=9, mean=3.0, m2=0.0))
+
+    assert found.low == found.high == pytest.approx(0.5)

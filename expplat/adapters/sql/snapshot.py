@@ -31,8 +31,9 @@ STATEMENT = text(
         SELECT outcomes.unit, outcomes.metric, outcomes.value, outcomes.at, outcomes.event_id,
                outcomes.source, enrolled.variation, outcomes.at >= enrolled.at AS is_after
         FROM enrolled
-        JOIN outcomes ON outcomes.unit = enrolled.unit
-        WHERE outcomes.slug IS NULL OR outcomes.slug = :slug
+        CROSS JOIN outcomes
+        WHERE outcomes.unit = enrolled.unit
+          AND (outcomes.slug IS NULL OR outcomes.slug = :slug)
     ),
     gathered AS (
         SELECT variation, metric, unit,

@@ -35,7 +35,7 @@ def journal_bytes(plan):
 
 
 def wait_for_lines(note, lines, process):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         if note.exists() and note.read_bytes().count(b"\n") >= lines:
             return

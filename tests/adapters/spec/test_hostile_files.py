@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,9 @@ from expplat.errors import FaultsError
 
 WHOLE = (Path(__file__).parent / "assets" / "short_answers.yaml").read_bytes()
 LINES = WHOLE.splitlines(keepends=True)
-FILES = 1_500
-SLOWEST_S = 1.0
+FILES = 1_050
+SLOWEST_S = 1.0 if sys.gettrace() is None else 20.0
+"""CPU seconds of one file; a coverage tracer makes a parser in Python many times slower."""
 
 SPITEFUL = [
     b"!!python/object/apply:os.system ['touch CANARY']",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.types import Scope
@@ -15,8 +17,10 @@ from expplat.adapters.mlflow_tracking import MlflowTracking
 from expplat.api.mlflow_ui import LOOPBACK_HOSTS, mlflow_app, mount_mlflow
 from expplat.errors import ConfigurationError
 from tests.adapters.pages.example_stories import proposal, report
+from tests.serving import eventually, free_port
 
 KEY = {"authorization": "Bearer right"}
+PAGE = "<p>the report</p>"
 SEARCH = "/mlflow/ajax-api/2.0/mlflow/runs/search"
 
 
@@ -25,16 +29,21 @@ def has_key(scope: Scope) -> bool:
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
     folder = tmp_path_factory.mktemp("state")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     environment = dict(os.environ)
-    MlflowTracking(uri, folder).copy(report("mounted"), proposal("mounted"), "<p>the report</p>")
-    app = FastAPI()
-    assert mount_mlflow(app, uri, folder, has_key)
-    yield TestClient(app, base_url="http://localhost:8787")
+    MlflowTracking(uri, folder).copy(report("mounted"), proposal("mounted"), PAGE)
+    made = FastAPI()
+    assert mount_mlflow(made, uri, folder, has_key)
+    yield made
     os.environ.clear()
     os.environ.update(environment)
+
+
+@pytest.fixture(scope="module")
+def client(app: FastAPI) -> TestClient:
+    return TestClient(app, base_url="http://localhost:8787")
 
 
 def test_mlflows_own_page_is_served_below_our_address(client: TestClient) -> None:
@@ -53,6 +62,31 @@ def test_the_copied_runs_are_found_through_the_mounted_page(client: TestClient) 
     assert names == {"control", "treatment", "verdict"}
 
 
+def test_a_replay_is_copied_to_an_mlflow_server_over_http(
+    app: FastAPI, client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "right")
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    eventually(lambda: server.started, within_s=20)
+
+    tracking = MlflowTracking(f"http://127.0.0.1:{port}/mlflow", tmp_path)
+    addresses = {tracking.copy(report("remote"), proposal("remote"), PAGE) for _ in range(2)}
+    server.should_exit = True
+    thread.join(10)
+
+    assert len(addresses) == 1
+    address = addresses.pop()
+    assert address.startswith(f"http://127.0.0.1:{port}/mlflow/#/experiments/")
+    experiment = address.partition("/experiments/")[2].partition("/")[0]
+    runs = client.post(SEARCH, json={"experiment_ids": [experiment]}, headers=KEY).json()["runs"]
+    assert sorted(run["info"]["run_name"] for run in runs) == ["control", "treatment", "verdict"]
+    assert {run["info"]["status"] for run in runs} == {"FINISHED"}
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_artifacts_are_shown_through_the_mounted_page(client: TestClient) -> None:
     found = client.post(SEARCH, json={"experiment_ids": ["1"]}, headers=KEY).json()["runs"]
     verdict = next(run["info"]["run_id"] for run in found if run["info"]["run_name"] == "verdict")
@@ -60,7 +94,7 @@ def test_artifacts_are_shown_through_the_mounted_page(client: TestClient) -> Non
     query = {"path": "report.html", "run_uuid": verdict}
     artifact = client.get("/mlflow/get-artifact", params=query, headers=KEY)
 
-    assert artifact.text == "<p>the report</p>"
+    assert artifact.text == PAGE
 
 
 @pytest.mark.parametrize("path", ["/mlflow/", SEARCH, "/mlflow/static-files/x.js"])
