@@ -57,7 +57,7 @@ def ensure_session(*, address: str, state_dir: Path, workers: int, code: tuple[P
             _connect(address, code)
         else:
             _start(state_dir, workers)
-    except Exception as error:  # noqa: BLE001  (Ray raises bare Exceptions when it cannot start)
+    except Exception as error:
         close_session()
         words = str(error).strip().splitlines() or [type(error).__name__]
         what = f"cannot be reached at {address}" if address else "does not start"

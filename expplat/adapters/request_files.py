@@ -22,8 +22,9 @@ ROW_GROUP_BYTES = 2 << 30
 BATCH_ROWS = 256
 """Most Parquet rows that are decoded at once; fewer where one value could be large."""
 
-BATCH_BYTES = 256 << 20
-"""What the rows that are decoded at once may take, if each held the largest value there is."""
+BATCH_BYTES = 128 << 20
+"""What the rows that are decoded at once may take, if each held the largest value there is; while
+it grows, Arrow takes up to twice that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,11 @@ def change(value: float | None, unit: str) -> str:
     return f"{sign}{number(value)} {_short(unit)}".rstrip()
 
 
+def limit(value: float, unit: str) -> str:
+    """Write the size of a difference that a gate declares, such as `3 pp` or `10 ms`."""
+    return f"{number(value * 100)} pp" if unit == "fraction" else amount(value, unit)
+
+
 def interval(effect: Effect) -> str:
     """Write an effect's difference with its interval, such as `+4.2 pp [+2.1, +6.3]`."""
     if effect.difference is None:
@@ -75,10 +80,9 @@ def _short(unit: str) -> str:
 
 
 def claimed(claim: Claim) -> str:
-    """Write what a paper claims, such as `+0.05 nDCG@10 (Table 2)`."""
+    """Write what a paper claims, such as `+0.05 nDCG@10`."""
     sign = "+" if claim.effect > 0 else ""
     ends = ""
     if claim.effect_low is not None and claim.effect_high is not None:
         ends = f" [{number(claim.effect_low)}, {number(claim.effect_high)}]"
-    place = f" ({claim.table})" if claim.table else ""
-    return f"{sign}{number(claim.effect)}{ends} {claim.metric}{place}"
+    return f"{sign}{number(claim.effect)}{ends} {claim.metric}"

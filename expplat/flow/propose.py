@@ -8,6 +8,7 @@ from typing import NamedTuple
 from expplat.domain.plain import sha256_of
 from expplat.domain.poc import Poc, Stage, Transition
 from expplat.domain.proposal import Proposal
+from expplat.errors import FaultsError
 from expplat.flow.desk import Desk
 from expplat.flow.ports import SpecReader, VariantCode
 from expplat.metrics.catalogue import resolve
@@ -29,7 +30,10 @@ def check(
         FaultsError: With every fault of the file, or of the code that it names.
     """
     proposal = reader.read(content, source)
-    code.probe(workspace, proposal.variants, resolve(proposal.metrics))
+    try:
+        code.probe(workspace, proposal.variants, resolve(proposal.metrics))
+    except FaultsError as error:
+        raise FaultsError(source, error.faults) from None
     return proposal
 
 

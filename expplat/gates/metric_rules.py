@@ -9,7 +9,10 @@ import math
 from typing import NamedTuple
 
 from expplat.domain.gate import Effect, Gate, Ruling
-from expplat.domain.wording import amount, interval
+from expplat.domain.wording import interval, limit
+
+LEAST_UNITS = 20
+"""Fewer pairs, or units in a variant, are an anecdote: no gate passes or fails on them."""
 
 
 class Answer(NamedTuple):
@@ -28,7 +31,9 @@ class Gain(NamedTuple):
 
 
 def gain_of(effect: Effect) -> Gain | None:
-    """Return the gain; None where one of its three numbers is missing or not finite."""
+    """Return the gain; None where a number is missing, or there are too few units."""
+    if min(effect.n_control, effect.n_treatment) < LEAST_UNITS:
+        return None
     ends = (effect.difference, effect.low, effect.high)
     if any(end is None or not math.isfinite(end) for end in ends):
         return None
@@ -47,7 +52,7 @@ def superiority(gate: Gate, effect: Effect, sized: bool) -> Answer:
     gain, least = gain_of(effect), gate.min_effect
     if gain is None or least is None:
         return _not_estimable(effect)
-    asked = f"the {amount(least, effect.unit)} that matters"
+    asked = f"the {limit(least, effect.unit)} that matters"
     shown = f"{effect.metric} changed by {interval(effect)}"
     if gain.high < least:
         return Answer(Ruling.FAIL, f"{shown}: proven smaller than {asked}.")
@@ -73,7 +78,7 @@ def non_inferiority(gate: Gate, effect: Effect, sized: bool) -> Answer:
     gain, margin = gain_of(effect), gate.margin
     if gain is None or margin is None:
         return _not_estimable(effect)
-    allowed = f"the {amount(margin, effect.unit)} allowed"
+    allowed = f"the {limit(margin, effect.unit)} allowed"
     shown = f"{effect.metric} changed by {interval(effect)}"
     if gain.high < -margin:
         return Answer(Ruling.FAIL, f"{shown}: harm beyond {allowed} is proven.")
@@ -88,7 +93,7 @@ def equivalence(gate: Gate, effect: Effect, sized: bool) -> Answer:
     gain, margin = gain_of(effect), gate.margin
     if gain is None or margin is None:
         return _not_estimable(effect)
-    allowed = f"±{amount(margin, effect.unit)}"
+    allowed = f"±{limit(margin, effect.unit)}"
     shown = f"{effect.metric} changed by {interval(effect)}"
     if gain.high < -margin or gain.low > margin:
         return Answer(Ruling.FAIL, f"{shown}: surely outside {allowed}.")
@@ -104,8 +109,9 @@ def _is_noise(gain: Gain, effect: Effect) -> bool:
 
 
 def _not_estimable(effect: Effect) -> Answer:
-    why = f" ({'; '.join(effect.warnings)})" if effect.warnings else ""
-    return Answer(
-        Ruling.UNKNOWN,
-        f"{effect.metric} could not be judged: no interval could be computed{why}.",
-    )
+    fewest = min(effect.n_control, effect.n_treatment)
+    if fewest < LEAST_UNITS:
+        why = f"{fewest} are too few, {LEAST_UNITS} are the least."
+    else:
+        why = " ".join(effect.warnings) or "No interval could be computed."
+    return Answer(Ruling.UNKNOWN, f"{effect.metric} could not be judged. {why}")

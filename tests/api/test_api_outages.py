@@ -128,18 +128,17 @@ def test_a_server_ends_at_once_with_open_streams(tmp_path):
         assert "Traceback" not in printed
 
 
-def test_flags_survive_a_killed_server(tmp_path):
-    walk = Walk(a_platform(tmp_path / "workspace"))
-    key = walk.key("client")
+def test_a_server_that_starts_later_serves_the_same_bytes(platform, walk):
+    path = f"/api/features/{walk.key('client')}"
     walk.promote("hybrid_rrf", 20.0)
-    bodies = []
-    for _ in range(2):
-        with ServerProcess(tmp_path / "workspace") as server:
-            answer = httpx2.get(f"{server.address}/api/features/{key}")
-            bodies.append((answer.headers["etag"], answer.content))
-            server.process.kill()
+    answers = []
+    with serving(platform) as address:
+        answers.append(httpx2.get(address + path))
+    with ServerProcess(platform.settings.workspace) as server:
+        answers.append(httpx2.get(server.address + path))
 
-    assert bodies[0] == bodies[1]
+    assert answers[0].headers["etag"] == answers[1].headers["etag"]
+    assert answers[0].content == answers[1].content
 
 
 @pytest.mark.long

@@ -97,8 +97,10 @@ def test_the_brake_reaches_streams_and_so_does_its_release(server, walk, platfor
     assert dates == sorted(set(dates))
 
 
-def test_two_servers_on_one_database_serve_the_same(tmp_path):
-    first, second = (a_platform(tmp_path / "workspace") for _ in range(2))
+def test_two_servers_on_one_database_serve_the_same(tmp_path, database_url):
+    first, second = (
+        a_platform(tmp_path / "workspace", EXPPLAT_DATABASE_URL=database_url) for _ in range(2)
+    )
     walk = Walk(first)
     key = walk.key("client")
     with serving(first) as one, serving(second) as other:
@@ -109,3 +111,5 @@ def test_two_servers_on_one_database_serve_the_same(tmp_path):
 
         assert eventually(lambda: all(e.served("hybrid_rrf") for e in streams)) < 0.5
         assert json.dumps(streams[0].payloads[-1]) == json.dumps(streams[1].payloads[-1])
+    for platform in (first, second):
+        platform.sql_engine.dispose()

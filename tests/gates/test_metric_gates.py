@@ -148,6 +148,12 @@ def test_scaling_a_metric_changes_no_ruling(ends, factor, kind, sized):
     assert on_a_border or there.ruling is here.ruling
 
 
+def test_a_handful_of_requests_is_an_anecdote_however_clear_it_looks():
+    few = replace(effect(0.5, 0.5, 0.5), n_control=2, n_treatment=2)
+
+    assert {judge(gate, few).ruling for gate in (SUPERIOR, NOT_WORSE, SAME)} == {Ruling.UNKNOWN}
+
+
 def test_every_verdict_says_a_sentence_with_the_number():
     verdict = judge(SUPERIOR, effect(0.05, 0.01, 0.09))
 

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -172,9 +173,7 @@ def test_ctrl_c_ends_ray_quickly_and_leaves_a_journal(make_plan, tmp_path):
     assert errors.strip().endswith("KeyboardInterrupt")
     assert printed == ""
     assert 2 <= len(rows) < 40
-    LocalEngine().run(
-        plan.__class__(**{**_fields(plan), "control": FAST, "treatment": FAST}), silent
-    )
+    LocalEngine().run(replace(plan, control=FAST, treatment=FAST), silent)
     assert len(list(ReplayJournal().rows(plan))) == 40
 
 

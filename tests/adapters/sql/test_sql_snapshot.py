@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
@@ -294,3 +295,23 @@ def test_whatever_finite_values_come_the_moments_are_finite(uow_factory, values)
     if means:
         largest = max(1e-300, *(float(abs(value)) for _, value in values))
         assert moments.mean == pytest.approx(float(sum(means) / len(means)), abs=1e-14 * largest)
+
+
+@pytest.mark.long
+def test_the_time_of_a_snapshot_grows_with_the_units_and_not_with_their_square(uow_factory):
+    def seconds(units):
+        arms = ["control", "treatment"]
+        exposures = [an_exposure(f"u{number}", arms[number % 2]) for number in range(units)]
+        outcomes = [
+            an_outcome(f"u{number}", metric.name, float(number % 7))
+            for number in range(units)
+            for metric in METRICS
+        ]
+        with uow_factory() as uow:
+            uow.events.add_exposures(exposures, source="k")
+            uow.events.add_outcomes(outcomes, source="k")
+            start = time.monotonic()
+            assert take(uow).units == units
+            return time.monotonic() - start
+
+    assert seconds(10_000) < 10 * seconds(2_000) + 1
