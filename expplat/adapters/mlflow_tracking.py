@@ -69,6 +69,12 @@ class MlflowTracking:
                 _write_once(client, experiment_id, report, content)
         return public_base(self._uri) + compare_fragment(experiment_id, report.plan.replay_id)
 
+    def probe(self) -> str:
+        """Say where the runs go, or raise TrackingError; see the port `Tracking`."""
+        with _errors_of(self._uri), store_lock(self._uri, self._state_dir):
+            self._connected().search_experiments(max_results=1)
+        return public_base(self._uri) or "the local database"
+
     def _connected(self) -> MlflowClient:
         if self._client is None:
             self._client = open_store(self._uri)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import typer
 
 from expplat.cli._entry import command, platform
 from expplat.cli._say import say, say_json
 from expplat.cli._words import AsJson
-from expplat.errors import ExpplatError
+from expplat.errors import EngineError, ExpplatError, InputError
+
+if TYPE_CHECKING:
+    from expplat.flow.ports import UnitOfWork
+
+REACH_S = 5.0
 
 
 def register(app: typer.Typer) -> None:
@@ -17,17 +25,15 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "doctor")
     def doctor_command(as_json: AsJson = False) -> None:
-        """Check what expplat stands on: workspace, database, history, MLflow, Ray, prices."""
-        from expplat.flow.audit import verify
-
+        """Check what expplat stands on: workspace, database, history, prices, MLflow, Ray."""
         here = platform()
         checks: dict[str, Callable[[], str]] = {
             "workspace": lambda: str(here.settings.workspace),
             "database": lambda: here.sql_engine.url.render_as_string(hide_password=True),
-            "history": lambda: _history(len(verify(uow=here.uow()).findings)),
+            "history": lambda: _history(here.uow()),
             "prices": lambda: f"as of {here.prices.read(here.settings.workspace).as_of}",
-            "mlflow": lambda: here.tracking.probe(),
-            "ray": lambda: here.engine("ray").probe(),
+            "mlflow": here.tracking.probe,
+            "ray": lambda: _ray(here.settings.ray_address),
         }
         results = {name: _answer(check) for name, check in checks.items()}
         if as_json:
@@ -36,7 +42,7 @@ def register(app: typer.Typer) -> None:
             for name, (ok, detail) in results.items():
                 say(f"{'✓' if ok else '✗'} {name:<10} {detail}")
         if not all(ok for ok, _ in results.values()):
-            raise typer.Exit(3)
+            raise typer.Exit(EngineError.exit_status)
 
 
 def _answer(check: Callable[[], str]) -> tuple[bool, str]:
@@ -46,11 +52,25 @@ def _answer(check: Callable[[], str]) -> tuple[bool, str]:
         return False, f"{error.message} {error.hint}".strip()
 
 
-def _history(findings: int) -> str:
-    if findings:
-        from expplat.errors import InputError
+def _history(uow: UnitOfWork) -> str:
+    from expplat.flow.audit import verify
 
-        raise InputError(
-            f"{findings} rows were changed.", hint="`expplat audit verify` names them."
-        )
-    return "intact"
+    audit = verify(uow=uow)
+    if audit.findings:
+        count = len(audit.findings)
+        raise InputError(f"{count} rows changed.", hint="`expplat audit verify` names them.")
+    return f"{audit.transitions} transitions of {audit.pocs} POCs, intact"
+
+
+def _ray(address: str) -> str:
+    """Say what would run a replay; a cluster must answer at its port."""
+    if not address:
+        return f"Ray {version('ray')}, started on this machine when it is needed"
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_S).close()
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"No Ray answers at {address}: {error}.", hint="Check EXPPLAT_RAY_ADDRESS."
+        ) from error
+    return f"Ray {version('ray')}, the cluster at {address}"

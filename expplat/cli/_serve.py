@@ -28,10 +28,10 @@ def register(app: typer.Typer) -> None:
         ] = 60.0,
     ) -> None:
         """Serve flags, events and pages; watch the running tests beside it."""
-        serve(host, port, watch_every_s=watch_every_s, with_mlflow=False)
+        serve(host, port, watch_every_s=watch_every_s)
 
 
-def serve(host: str | None, port: int | None, *, watch_every_s: float, with_mlflow: bool) -> None:
+def serve(host: str | None, port: int | None, *, watch_every_s: float) -> None:
     """Run the service until it is told to stop.
 
     Raises:
@@ -46,7 +46,6 @@ def serve(host: str | None, port: int | None, *, watch_every_s: float, with_mlfl
         EXPPLAT_HOST=at[0],
         EXPPLAT_PORT=str(at[1]),
         EXPPLAT_WATCH_EVERY_S=str(watch_every_s),
-        EXPPLAT_WITH_MLFLOW="1" if with_mlflow else "",
     )
     platform().sql_engine.dispose()  # a database that is away or unknown is said before we listen
     say(f"expplat serves on http://{at[0]}:{at[1]}; Ctrl-C ends it.")

@@ -25,6 +25,6 @@ def register(app: typer.Typer) -> None:
         say(f"Pages:  {address}/?key={new.secret}")
         say(f"MLflow: {address}/mlflow/  (open the pages first)")
         try:
-            serve(*at, watch_every_s=0.0, with_mlflow=True)
+            serve(*at, watch_every_s=0.0)
         finally:
             keys.revoke(new.key.key_id, uow=here.uow(), now=here.now)

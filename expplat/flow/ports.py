@@ -257,6 +257,9 @@ class Tracking(Protocol):
             TrackingError: If MLflow is out of reach.
         """
 
+    def probe(self) -> str:
+        """Say where the runs go, or raise TrackingError."""
+
 
 class ReportPages(Protocol):
     """Draws a replay as one page that can be mailed."""
