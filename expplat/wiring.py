@@ -43,7 +43,7 @@ class Platform:
     @cached_property
     def sql_engine(self) -> SqlEngine:
         """The pool of database connections; ConfigurationError where the schema is not known."""
-        from expplat.adapters.sql.engine import open_engine
+        from expplat.adapters.sql.opening import open_engine
 
         return open_engine(self.settings.database_url, create=self.settings.is_embedded)
 

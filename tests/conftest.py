@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from expplat.adapters.sql.engine import open_engine
 from expplat.adapters.sql.migrate import upgrade
+from expplat.adapters.sql.opening import open_engine
 from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
 
 UowFactory = Callable[[], SqlUnitOfWork]

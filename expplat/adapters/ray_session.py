@@ -8,6 +8,7 @@ import importlib
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,9 @@ OBJECT_STORE_BYTES = 80 << 20
 
 LONGEST_FOLDER = 40
 """Ray's sockets lie about 60 characters below its folder, and their paths may have 107."""
+
+CONNECT_TIMEOUT_S = 10.0
+"""How long an address is given to answer at all."""
 
 _open: dict[str, str] = {}
 """Address of the session that is open ("" for our own), and the folder that goes with it."""
@@ -81,6 +85,7 @@ def close_session() -> None:
 
 
 def _connect(address: str, code: tuple[Path, ...]) -> None:
+    _must_answer(address)
     workspace, *packages = code
     _open[address] = ""
     importlib.import_module("ray").init(
@@ -93,6 +98,13 @@ def _connect(address: str, code: tuple[Path, ...]) -> None:
             "py_modules": [str(package) for package in packages],
         },
     )
+
+
+def _must_answer(address: str) -> None:
+    """Raise OSError unless somebody listens there: Ray itself waits for minutes, or exits."""
+    host, colon, port = address.rpartition("//")[2].rpartition(":")
+    if colon and port.isascii() and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
 
 
 def _start(state_dir: Path, workers: int) -> None:

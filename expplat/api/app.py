@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import threading
@@ -25,8 +26,11 @@ from expplat.api.mlflow_ui import LOOPBACK_HOSTS, mount_mlflow
 from expplat.api.problems import install_problems
 from expplat.api.service import Service
 from expplat.api.ticker import Ticker
+from expplat.errors import ConfigurationError
 from expplat.settings import Settings
 from expplat.wiring import Platform
+
+log = logging.getLogger("expplat.api")
 
 MAX_BODY_BYTES = 1_000_000
 FOLLOW_EVERY_S = 0.2
@@ -76,13 +80,43 @@ def create_app(
 
 
 def create_app_from_env() -> FastAPI:
-    """Return the server that the environment describes, for `uvicorn --factory`."""
-    return create_app(Platform(settings=Settings.from_env(os.environ, Path.cwd())))
+    """Return the server that the environment describes, for `uvicorn --factory`.
+
+    It watches the running tests every `EXPPLAT_WATCH_EVERY_S` seconds; 60 unless set, 0 for never.
+
+    Raises:
+        ConfigurationError: If a setting is malformed.
+    """
+    platform = Platform(settings=Settings.from_env(os.environ, Path.cwd()))
+    every_s = _seconds(os.environ.get("EXPPLAT_WATCH_EVERY_S") or "60")
+    tick = partial(_watch, platform) if every_s > 0 else None
+    return create_app(platform, tick=tick, watch_every_s=every_s)
 
 
 def allowed_hosts(host: str) -> list[str]:
     """Return the names that are answered to: no page elsewhere may reach us under its own."""
     return [*LOOPBACK] if host in ANY_ADDRESS else [*dict.fromkeys((*LOOPBACK, host))]
+
+
+def _watch(platform: Platform) -> None:
+    # Imported at the first tick: the statistics take longer to load than the rest of the server.
+    from expplat.flow.watch import WATCHER, watch_once
+
+    for watched in watch_once(platform.desk(by=WATCHER)):
+        log.info("%s: %s. %s", watched.slug, watched.action, watched.sentence)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if math.isfinite(seconds) and seconds >= 0:
+        return seconds
+    raise ConfigurationError(
+        f"EXPPLAT_WATCH_EVERY_S is {text!r}, which is no number of seconds.",
+        hint="Use 60; 0 to watch nothing.",
+    )
 
 
 def _furnish(app: FastAPI, settings: Settings, feed: Feed) -> None:

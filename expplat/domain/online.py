@@ -34,7 +34,7 @@ class Outcome:
     unit: str
     metric: str
     value: float
-    """Finite."""
+    """0, or 1e-100 to 1e100 in size."""
 
     at: datetime
     received_at: datetime

@@ -59,6 +59,17 @@ class Story:
         return self.poc.newest.traffic_percent
 
     @property
+    def widest_percent(self) -> float:
+        """Widest step that the newest test reached, 0 to 100; 0 before any."""
+        phase = self.poc.newest.phase
+        reached = [
+            step.traffic_percent
+            for step in self.poc.history
+            if step.phase == phase and step.stage is Stage.PROMOTED
+        ]
+        return max(reached, default=0.0)
+
+    @property
     def treatment_percent(self) -> float:
         """Share of all units that are served the treatment, 0 to 100."""
         if self.poc.stage is Stage.GRADUATED:

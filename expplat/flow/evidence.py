@@ -148,9 +148,7 @@ def _interval(metric: Metric, pairs: Pairs, alpha: float, seed: int) -> Interval
             pairs.first, pairs.second, q, pairs.clusters, alpha=alpha, seed=seed
         )
     if metric.kind is MetricKind.PROPORTION:
-        return paired.proportion_difference(
-            pairs.first, pairs.second, pairs.clusters, alpha=alpha
-        )
+        return paired.proportion_difference(pairs.first, pairs.second, pairs.clusters, alpha=alpha)
     return paired.mean_difference(pairs.first, pairs.second, pairs.clusters, alpha=alpha)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from expplat.domain.poc import Stage
+from expplat.domain.poc import Poc, Stage
+from expplat.errors import DependencyError, TryLaterError
 from expplat.flow.desk import Desk, Step, Stepped, write_step
 
 
@@ -19,10 +20,9 @@ def rollback(
 
     Raises:
         StageError: If users are not in a test of the POC, nor served its treatment.
-        DatabaseError: If the commit failed; the flag is closed all the same.
+        DatabaseError: If the database is away; the flag is closed all the same.
     """
-    with desk.uow as uow:
-        poc = uow.pocs.get(slug)
+    poc = _read(slug, desk)
     if poc.stage is Stage.ROLLED_BACK:
         return Stepped(poc, (), f"{slug} is rolled back already.", is_new=False)
     poc.must_be_open_for(Stage.ROLLED_BACK)
@@ -30,3 +30,16 @@ def rollback(
     step = Step(stage=Stage.ROLLED_BACK, reason=reason, evidence=evidence or {})
     poc = write_step(slug, step, desk)
     return Stepped(poc, (), f"{slug} is rolled back; everyone is served control.", is_new=True)
+
+
+def _read(slug: str, desk: Desk) -> Poc:
+    """Return the POC; where the database does not answer, close its flag first and then complain."""
+    try:
+        with desk.uow as uow:
+            return uow.pocs.get(slug)
+    except (DependencyError, TryLaterError) as error:
+        desk.flags.close(slug, desk.now())
+        raise type(error)(
+            error.message,
+            hint="The flag is closed here all the same. Roll back again when the database answers.",
+        ) from error

@@ -14,8 +14,8 @@ from sqlalchemy import select
 
 from expplat.adapters.sql.tables import outcomes
 from expplat.api import health
-from expplat.api.app import create_app
-from expplat.errors import DatabaseError
+from expplat.api.app import create_app_from_env
+from expplat.errors import ConfigurationError, DatabaseError
 from tests.serving import EventStream, ServerProcess, Walk, a_platform, eventually, serving
 
 
@@ -106,8 +106,24 @@ def test_the_tick_goes_on_after_it_failed(platform):
         eventually(lambda: len(calls) >= 4)
 
 
-def test_a_server_without_a_tick_watches_nothing(platform):
-    assert create_app(platform).title == "expplat"
+def test_a_server_of_the_environment_watches_the_running_tests(platform, walk):
+    walk.promote("hybrid_rrf", 50.0)
+
+    def looks():
+        with platform.uow(readonly=True) as uow:
+            return uow.looks.of("hybrid_rrf", 1)
+
+    with ServerProcess(platform.settings.workspace, EXPPLAT_WATCH_EVERY_S="0.1"):
+        eventually(looks, within_s=30)
+
+
+@pytest.mark.parametrize("seconds", ["often", "-1", "nan", "inf"])
+def test_a_malformed_interval_is_said_before_the_server_starts(platform, monkeypatch, seconds):
+    monkeypatch.setenv("EXPPLAT_WORKSPACE", str(platform.settings.workspace))
+    monkeypatch.setenv("EXPPLAT_WATCH_EVERY_S", seconds)
+
+    with pytest.raises(ConfigurationError, match="EXPPLAT_WATCH_EVERY_S"):
+        create_app_from_env()
 
 
 def test_a_server_ends_at_once_with_open_streams(tmp_path):

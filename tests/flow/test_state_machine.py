@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from expplat.adapters.flag_brake import FlagBrake
 from expplat.domain.poc import NEXT, Poc, Stage
-from expplat.errors import NotFoundError, StageError
+from expplat.errors import DatabaseError, NotFoundError, StageError
 from expplat.flow.audit import verify
 from expplat.flow.desk import Desk, Step, write_step
 from expplat.flow.graduate import graduate
@@ -162,6 +162,21 @@ def test_rolling_back_closes_the_flag_even_where_the_commit_fails(desk):
 
     assert set(desk.flags.closed()) == {SLUG}
     assert history(desk).stage is Stage.PROMOTED
+
+
+def test_rolling_back_closes_the_flag_even_where_the_database_is_away(desk):
+    class Away:
+        def __enter__(self):
+            raise DatabaseError("The database is out of reach.")
+
+        def __exit__(self, *error):
+            pass
+
+    with pytest.raises(DatabaseError) as refusal:
+        rollback(SLUG, reason="harm", desk=replace(desk, uow=Away()))
+
+    assert set(desk.flags.closed()) == {SLUG}
+    assert "closed" in refusal.value.hint
 
 
 def test_a_second_call_of_promote_releases_a_flag_that_an_interruption_left_closed(desk):

@@ -1,4 +1,4 @@
-"""Opens databases: SQLite without lost updates, PostgreSQL with short time-outs."""
+"""Connections: SQLite without lost updates, PostgreSQL with short time-outs."""
 
 from __future__ import annotations
 
@@ -25,12 +25,9 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from expplat.adapters.sql.failures import shown, translate_failures, translated
+from expplat.adapters.sql.failures import translate_failures, translated
 from expplat.adapters.sql.tables import VERSION_TABLE
 from expplat.errors import ConfigurationError
-
-HEAD_REVISION = "0001"
-"""The schema that this version works with; a test holds it against the newest migration."""
 
 WAIT_S = 5
 """Longest wait, in seconds, for a connection and for a lock."""
@@ -50,34 +47,6 @@ DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
 }
-
-
-def open_engine(url: str, *, create: bool) -> Engine:
-    """Return the pool of connections of a database whose schema is the one of this version.
-
-    Args:
-        url: `sqlite:///file` or `postgresql://user@host/database`.
-        create: Make the database and its tables where there are none; for the embedded SQLite.
-
-    Raises:
-        ConfigurationError: If the address is malformed, or the schema is not this version's.
-        DatabaseError: If the database is out of reach.
-    """
-    address = parse_url(url)
-    file = database_file(address)
-    if file and not file.exists() and not create:
-        raise _unknown_schema(address, None)
-    engine = make_engine(address)
-    found = None if file and not file.exists() else read_revision(engine)
-    if found is None and create:
-        from expplat.adapters.sql.migrate import upgrade
-
-        upgrade(url)
-        found = read_revision(engine)
-    if found != HEAD_REVISION:
-        engine.dispose()
-        raise _unknown_schema(address, found)
-    return engine
 
 
 def parse_url(url: str) -> URL:
@@ -197,20 +166,3 @@ def _begin_writing(connection: Connection) -> None:
                 raise translated(error, connection.engine.url) from error
             time.sleep(random.uniform(*PAUSE_S))  # noqa: S311 - nothing secret hangs on it
     driver.execute(BUSY_TIMEOUT)
-
-
-def _unknown_schema(address: URL, found: str | None) -> ConfigurationError:
-    if found is None:
-        return ConfigurationError(
-            f"The database {shown(address)} has no tables of expplat.",
-            hint="Run `expplat db upgrade`.",
-        )
-    if found > HEAD_REVISION:
-        return ConfigurationError(
-            f"The database has schema {found}; this version of expplat knows {HEAD_REVISION}.",
-            hint="Install the version of expplat that the others use.",
-        )
-    return ConfigurationError(
-        f"The database has schema {found}; this version of expplat needs {HEAD_REVISION}.",
-        hint="Run `expplat db upgrade`.",
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -198,6 +199,15 @@ def test_a_replay_whose_driver_was_killed_goes_on_without_paying_twice(make_plan
     assert len(rows) == 60
     # At worst each of the two workers loses a request of three calls a kill.
     assert calls <= paid <= calls + 2 * 2 * 3
+
+
+def test_an_address_where_nobody_listens_is_an_engine_error(make_plan, tmp_path):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+
+    with pytest.raises(EngineError, match=f"cannot be reached at {address}"):
+        RayEngine(address, tmp_path).run(make_plan(requests=1), silent)
 
 
 def _python(script, environment, *arguments):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from sqlalchemy import text
 
-from expplat.adapters.sql.engine import open_engine
+from expplat.adapters.sql.opening import open_engine
 from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
 from expplat.domain.gate import Ruling
 from expplat.domain.poc import Poc, Stage

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect, text
 
-from expplat.adapters.sql.engine import HEAD_REVISION, make_engine, open_engine, parse_url
+from expplat.adapters.sql.engine import make_engine, parse_url
 from expplat.adapters.sql.migrate import (
     check,
     current_revision,
@@ -19,6 +19,7 @@ from expplat.adapters.sql.migrate import (
     head_revision,
     upgrade,
 )
+from expplat.adapters.sql.opening import HEAD_REVISION, open_engine
 from expplat.adapters.sql.tables import VERSION_TABLE, schema
 from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
 from expplat.domain.poc import Stage
@@ -225,7 +226,7 @@ def test_twelve_processes_that_upgrade_at_once_do_not_collide(empty_database_url
 
 def test_opening_an_up_to_date_database_imports_no_migration_tool(sqlite_url):
     program = (
-        "import sys; from expplat.adapters.sql.engine import open_engine;"
+        "import sys; from expplat.adapters.sql.opening import open_engine;"
         f"open_engine({sqlite_url!r}, create=True); print('alembic' in sys.modules)"
     )
     told = subprocess.run(

@@ -127,7 +127,7 @@ def test_the_order_of_arrival_changes_not_one_bit(uow_factory):
 
 
 def test_both_databases_give_the_same_snapshot(sqlite_url, postgresql_url):
-    from expplat.adapters.sql.engine import open_engine
+    from expplat.adapters.sql.opening import open_engine
     from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
 
     exposures, outcomes = some_events(11)

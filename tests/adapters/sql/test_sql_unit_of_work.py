@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import make_url, text
 
 from expplat.adapters.sql import engine as engines
-from expplat.adapters.sql.engine import make_engine, open_engine, parse_url
+from expplat.adapters.sql.engine import make_engine, parse_url
 from expplat.adapters.sql.migrate import upgrade
+from expplat.adapters.sql.opening import open_engine
 from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
 from expplat.domain.poc import Stage
 from expplat.errors import ConflictError, DatabaseError, TryLaterError
