@@ -37,6 +37,10 @@ class Settings:
     port: int
     """`EXPPLAT_PORT`; else 8787."""
 
+    allowed_hosts: tuple[str, ...]
+    """`EXPPLAT_ALLOWED_HOSTS`, a list with commas: names that the service answers to besides
+    loopback and `host`; no page elsewhere may reach it under its own name."""
+
     def __repr__(self) -> str:
         """Leave the passwords of addresses out of logs."""
         return f"Settings(workspace={str(self.workspace)!r})"
@@ -45,6 +49,11 @@ class Settings:
     def is_embedded(self) -> bool:
         """Whether the database is the SQLite file of the state folder."""
         return self.database_url == _embedded_database(self.state_dir)
+
+    @property
+    def note_file(self) -> Path:
+        """A sentence in it stands on top of every page, such as that the users are simulated."""
+        return self.state_dir / "note.txt"
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], cwd: Path) -> Settings:
@@ -64,6 +73,7 @@ class Settings:
             ray_address=env.get("EXPPLAT_RAY_ADDRESS", ""),
             host=env.get("EXPPLAT_HOST") or "127.0.0.1",
             port=_port(env.get("EXPPLAT_PORT") or "8787"),
+            allowed_hosts=_names(env.get("EXPPLAT_ALLOWED_HOSTS", "")),
         )
 
 
@@ -88,6 +98,10 @@ def _workspace(env: Mapping[str, str], cwd: Path) -> Path:
         f"{cwd} is not in a workspace: no folder here or above holds experiments/ and pocs/.",
         hint="`expplat init` makes one here; or set EXPPLAT_WORKSPACE.",
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _port(text: str) -> int:

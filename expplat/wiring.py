@@ -41,6 +41,14 @@ class Platform:
     now: Clock = _utc_now
 
     @cached_property
+    def note(self) -> str:
+        """What must be known of this workspace, such as that its users are simulated; or empty."""
+        try:
+            return self.settings.note_file.read_text(encoding="utf-8").strip()
+        except OSError:
+            return ""
+
+    @cached_property
     def sql_engine(self) -> SqlEngine:
         """The pool of database connections; ConfigurationError where the schema is not known."""
         from expplat.adapters.sql.opening import open_engine
@@ -51,9 +59,7 @@ class Platform:
         """Return a desk for somebody to decide at."""
         from expplat.flow.desk import Desk
 
-        return Desk(
-            uow=self.uow(), reader=self.spec_reader, flags=self.flags, now=self.now, by=by
-        )
+        return Desk(uow=self.uow(), reader=self.spec_reader, flags=self.flags, now=self.now, by=by)
 
     def bench(self) -> Bench:
         """Return what replays of this workspace are measured with."""

@@ -60,10 +60,9 @@ Poisoned = Mapping[tuple[int, str], ErrorKind]
 class Interleaving:
     """Which arms answer a request, in which order; a function of the plan alone.
 
-    The pair alternates request by request: control first, then treatment first (ABBA), so that a
-    slow minute of the machine meets both; the seed says who begins. Of the log cut into
-    `aa_requests` equal parts, one request of each, drawn by the seed, is answered by control once
-    more, at a place in the order that the seed draws too.
+    The pair alternates request by request (ABBA), so that a slow minute of the machine meets both;
+    the seed says who begins. Of each of `aa_requests` equal parts of the log, one request is
+    answered by control once more; the seed draws the request, and the place in its order.
     """
 
     def __init__(self, measurement: Measurement, requests: int) -> None:
@@ -186,9 +185,8 @@ class Worker:
         first = shard * self._plan.measurement.shard_requests
         with shard_path(self._plan, shard).open(encoding="utf-8") as lines:
             shown = list(enumerate(itertools.islice(lines, self._plan.measurement.warmup), first))
-        for position, line in itertools.islice(
-            itertools.cycle(shown), self._plan.measurement.warmup
-        ):
+        warmup = itertools.islice(itertools.cycle(shown), self._plan.measurement.warmup)
+        for position, line in warmup:
             for arm in self._order.arms(position):
                 if arm != CONTROL_AGAIN and (position, arm) not in poisoned:
                     journal.note_call(position, arm)
@@ -267,7 +265,7 @@ class Worker:
 
 
 def _one_thread() -> AbstractContextManager[Any]:
-    """Hold linear algebra to one thread, so that the CPU time of a call is that of its thread."""
+    """Hold linear algebra to one thread: the CPU time of a call is that of its thread."""
     if importlib.util.find_spec("threadpoolctl") is None:
         return nullcontext()
     threadpoolctl: Any = importlib.import_module("threadpoolctl")

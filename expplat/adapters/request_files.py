@@ -24,7 +24,7 @@ BATCH_ROWS = 256
 
 BATCH_BYTES = 128 << 20
 """What the rows that are decoded at once may take, if each held the largest value there is; while
-it grows, Arrow takes up to twice that."""
+it grows, Arrow takes up to three times that."""
 
 
 @dataclass(frozen=True, slots=True)

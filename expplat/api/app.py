@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -90,12 +90,13 @@ def create_app_from_env() -> FastAPI:
     platform = Platform(settings=Settings.from_env(os.environ, Path.cwd()))
     every_s = _seconds(os.environ.get("EXPPLAT_WATCH_EVERY_S") or "60")
     tick = partial(_watch, platform) if every_s > 0 else None
-    return create_app(platform, tick=tick, watch_every_s=every_s)
+    return create_app(platform, tick=tick, watch_every_s=every_s, note=platform.note)
 
 
-def allowed_hosts(host: str) -> list[str]:
+def allowed_hosts(host: str, more: Sequence[str] = ()) -> list[str]:
     """Return the names that are answered to: no page elsewhere may reach us under its own."""
-    return [*LOOPBACK] if host in ANY_ADDRESS else [*dict.fromkeys((*LOOPBACK, host))]
+    own = () if host in ANY_ADDRESS else (host,)
+    return [*dict.fromkeys((*LOOPBACK, *own, *more))]
 
 
 def _watch(platform: Platform) -> None:
@@ -123,7 +124,7 @@ def _furnish(app: FastAPI, settings: Settings, feed: Feed) -> None:
     install_problems(app)
     for noun in (features, stream, events, pocs, pages, health):
         app.include_router(noun.router)
-    hosts = allowed_hosts(settings.host)
+    hosts = allowed_hosts(settings.host, settings.allowed_hosts)
     named = [host for host in hosts if host not in LOOPBACK]
     mount_mlflow(
         app,

@@ -28,6 +28,8 @@ def register(app: typer.Typer) -> None:
             say_json([summary(story) for story in found])
         elif found:
             show_table(found)
+            if here.note:
+                say(here.note)
         else:
             say("No POC yet. `expplat propose --new my_technique` writes the first.")
 

@@ -13,6 +13,9 @@ from expplat.wiring import Platform
 MARKER = ".expplat-demo"
 """A file that says: this folder was made by the demo and may be removed by it."""
 
+NOTE = "This is the demo: its online tests were met by simulated users, not by people."
+"""Stands on top of every page of the demo's workspace."""
+
 CONTENT = ("experiments", "pocs")
 
 
@@ -30,6 +33,9 @@ def lay_out(folder: Path, *, fresh: bool) -> Platform:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER).touch()
+    state = folder / ".expplat"
+    state.mkdir(mode=0o700, exist_ok=True)
+    (state / "note.txt").write_text(f"{NOTE}\n", encoding="utf-8")
     for name in CONTENT:
         shutil.copytree(
             _content_root() / name,

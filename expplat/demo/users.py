@@ -29,6 +29,9 @@ class Crowd:
     service: httpx2.AsyncClient
     worlds: Mapping[str, World]
     assigned: dict[tuple[str, int], str] = field(default_factory=dict)
+    seen: int = 0
+    """Users who have met the flags, in a test or not."""
+
     changed: int = 0
     """Users who were shown another variant than before; must stay 0."""
 

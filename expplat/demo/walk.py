@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ def run(folder: Path, *, fresh: bool, say: Say, bar: Bar) -> tuple[Story, ...]:
     Returns:
         Their stories; they are also written to `summary.json` in the folder.
     """
+    logging.getLogger("growthbook").setLevel(logging.CRITICAL)  # it says what we say ourselves
     demo = Demo(place.lay_out(folder, fresh=fresh), folder, say, bar)
     say(f"The demo's workspace is {folder}.")
     _chapter(demo, "1. Propose: three techniques from papers, each with its gates, frozen")
@@ -161,13 +163,16 @@ async def _online(demo: Demo) -> None:
     }
     with service.running(demo.folder) as address:
         demo.say(f"  expplat serve listens on {address}")
+        # The SDK needs ten seconds to close a stream, and the demo ends with its process anyway.
         client = GrowthBookClient(options(address, secrets["client"]))
+        await client.initialize()
         bearer = {"Authorization": f"Bearer {secrets['ingest']}"}
-        async with client, httpx2.AsyncClient(base_url=address, headers=bearer) as http:
+        async with httpx2.AsyncClient(base_url=address, headers=bearer) as http:
             crowd = Crowd(client, http, worlds)
             await _waves(demo, crowd)
+        met = {user for _, user in crowd.assigned}
         demo.say(
-            f"  {len(crowd.assigned)} simulated users were in a test; "
+            f"  {crowd.seen} simulated users met the flags; {len(met)} of them were in a test, and "
             f"{crowd.changed} ever changed variant."
         )
 
@@ -178,6 +183,7 @@ async def _waves(demo: Demo, crowd: Crowd) -> None:
         if not running:
             return
         first = wave * WAVE_USERS
+        crowd.seen = first + WAVE_USERS
         returning = range(max(0, first - WAVE_USERS), first, 5)
         traffic = {told.poc.slug: told.traffic_percent for told in running}
         await crowd.wave((*returning, *range(first, first + WAVE_USERS)), traffic)

@@ -33,7 +33,7 @@ def rollback(
 
 
 def _read(slug: str, desk: Desk) -> Poc:
-    """Return the POC; where the database does not answer, close its flag first and then complain."""
+    """Return the POC; where the database does not answer, close its flag, then complain."""
     try:
         with desk.uow as uow:
             return uow.pocs.get(slug)
