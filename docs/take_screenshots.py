@@ -26,7 +26,7 @@ IMAGES = Path(__file__).parent / "images"
 CHROMIUM = os.environ.get("EXPPLAT_CHROMIUM", "/usr/bin/chromium")
 WIDTH, HEIGHT = 1200, 850
 START_S = 120.0
-TALLEST = 2400
+TALLEST = 1700
 """A page that is taller is cut off: nobody scrolls through a picture."""
 
 
@@ -43,7 +43,7 @@ def main(workspace: Path) -> None:
         _shoot(page, "overview.png")
         page.goto(f"{_root(address)}/pocs/{slug}")
         _shoot(page, "poc.png")
-        compare = page.locator("a[href*='mlflow']").first.get_attribute("href")
+        compare = page.locator("a[href*='compareRunsMode']").first.get_attribute("href")
         _shoot_report(page, workspace, slug)
         if compare:
             _shoot_comparison(page, _root(address) + "/" + compare.lstrip("/"))

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from expplat.adapters.replay_call import (
     ClockFactory,
@@ -54,7 +54,7 @@ CLOSE_TIMEOUT_S = 10.0
 """Time that the `close` of a variant is given."""
 
 Poisoned = Mapping[tuple[int, str], ErrorKind]
-"""Calls, by position and arm, that are not tried again: they have ended their worker before."""
+"""Calls, by position and arm, that have ended their worker and are not tried again."""
 
 
 class Interleaving:
@@ -268,9 +268,8 @@ def _one_thread() -> AbstractContextManager[Any]:
     """Hold linear algebra to one thread: the CPU time of a call is that of its thread."""
     if importlib.util.find_spec("threadpoolctl") is None:
         return nullcontext()
-    threadpoolctl: Any = importlib.import_module("threadpoolctl")
-    limits: AbstractContextManager[Any] = threadpoolctl.threadpool_limits(limits=1)
-    return limits
+    limits = importlib.import_module("threadpoolctl").threadpool_limits(limits=1)
+    return cast("AbstractContextManager[Any]", limits)
 
 
 def _scoring(metric: Metric) -> Callable[[Request, Output], Any] | None:
