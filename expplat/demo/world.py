@@ -3,8 +3,10 @@
 Nothing here is measured on people. A simulated user asks one recorded question; whether the answer
 was found, how long it took and what it cost is what the replay measured for that question under
 that variant. One thing is added that a replay cannot see: a variant that serves more of the
-traffic is busier. With one worker a variant, and requests that come at random, the time in the
-queue and at work is the time at work over the idle share (an M/M/1 queue).
+traffic is busier. Each variant has the machines that production has for control, which they keep
+`BUSY_UNDER_CONTROL` busy when it serves everyone at the busiest hour. With requests that come at
+random, an answer takes its time at work over the idle share (an M/M/1 queue); where more work
+comes than can be done, the queue only grows and every answer is slow.
 """
 
 from __future__ import annotations
@@ -16,14 +18,14 @@ from typing import NamedTuple
 
 from expplat.domain.replay import CONTROL, TREATMENT, CallRecord, ReplayRow
 
-PEAK_REQUESTS_PER_S = 60.0
-"""Requests a second that all simulated users send together, at the busiest hour."""
+BUSY_UNDER_CONTROL = 0.2
+"""Share of the time, 0 to 1, that the machines work when control serves everyone at the peak."""
 
-BUSIEST = 0.95
-"""A worker that is busier than this sheds load instead of queueing for ever."""
+OVERLOADED = 0.95
+"""A machine that has more to do than this share of its time falls behind for good."""
 
 SLOW_MS = 50.0
-"""The budget of an answer: slower ones are slow answers."""
+"""The budget of an answer, as the experiment files state it: slower ones are slow answers."""
 
 
 class Experience(NamedTuple):
@@ -42,18 +44,17 @@ class World:
     """By variant; the same place in both is the same request."""
 
     success_metric: str
-    mean_ms: dict[str, float]
-    """Mean time at work by variant, as replayed."""
+    work_ratio: dict[str, float]
+    """CPU time of a request by variant, over that of control, as replayed."""
 
     def meet(self, user: int, variant: str, share: float) -> Experience:
         """Return what a user meets under a variant that serves a share (0 to 1) of the traffic."""
         draw = random.Random(f"{user}")  # noqa: S311  (a simulation, seeded by the user)
         record = self.calls[variant][draw.randrange(len(self.calls[variant]))]
-        busy = min(BUSIEST, PEAK_REQUESTS_PER_S * share * self.mean_ms[variant] / 1000)
-        latency_ms = record.latency_ms / (1 - busy)
+        busy = BUSY_UNDER_CONTROL * self.work_ratio[variant] * share
         return Experience(
             success=bool(record.metrics.get(self.success_metric)),
-            slow=latency_ms > SLOW_MS,
+            slow=busy >= OVERLOADED or record.latency_ms / (1 - busy) > SLOW_MS,
             cost_usd=float(record.cost_usd),
         )
 
@@ -62,8 +63,9 @@ def world_of(rows: Iterable[ReplayRow], success_metric: str) -> World:
     """Return the world that a replay's rows make."""
     kept = [row for row in rows if row.calls[CONTROL].metrics.get(success_metric) is not None]
     calls = {arm: tuple(row.calls[arm] for row in kept) for arm in (CONTROL, TREATMENT)}
-    mean_ms = {
-        arm: sum(record.latency_ms for record in records) / len(records)
-        for arm, records in calls.items()
-    }
-    return World(calls, success_metric, mean_ms)
+    work_ms = {arm: sum(record.cpu_ms for record in records) for arm, records in calls.items()}
+    return World(
+        calls=calls,
+        success_metric=success_metric,
+        work_ratio={arm: total / work_ms[CONTROL] for arm, total in work_ms.items()},
+    )

@@ -49,7 +49,13 @@ WHOLE: dict[str, Any] = {
     ],
     "online": {
         "metrics": [
-            {"name": "success", "kind": "proportion", "unit": "fraction", "concern": "accuracy"},
+            {
+                "name": "success",
+                "kind": "proportion",
+                "unit": "fraction",
+                "concern": "accuracy",
+                "expected": 0.4,
+            },
             {"name": "answer_ms", "kind": "mean", "unit": "ms", "concern": "latency"},
             {"name": "calls", "kind": "count", "unit": "calls", "concern": "cost"},
         ],
@@ -137,6 +143,9 @@ ONE_FAULT: list[tuple[str, list[tuple[Path, Any]], Path, str]] = [
      ("metrics", 0, "direction"), "its direction is higher"),
     ("online metric with code", [(("online", "metrics", 0, "use"), "a:b")],
      ("online", "metrics", 0, "use"), "no `use`"),
+    ("success metric without an expected value",
+     [(("online", "metrics", 0, "expected"), None)],
+     ("online", "metrics", 0, "expected"), "cannot be sized"),
     ("online quantile", [(("online", "metrics", 1, "kind"), "quantile")],
      ("online", "metrics", 1, "kind"), "not yet offered"),
     ("online ratio", [(("online", "metrics", 1, "kind"), "ratio")],

@@ -26,6 +26,7 @@ from expplat.domain.proposal_rules.finding import (
 )
 from expplat.domain.proposal_rules.gates import (
     gate_faults,
+    sizing_faults,
     mandatory_faults,
     primary_faults,
     waived,
@@ -113,4 +114,5 @@ def _online_faults(data: Mapping[str, Any], catalogue: Catalogue) -> Findings:
     yield from online_metric_faults(metrics)
     yield from gate_faults(gates, declared, ("online", "gates"))
     yield from mandatory_faults(gates, declared, ("online", "gates"), waived(data, "online"))
+    yield from sizing_faults(online)
     yield from plan_faults(online)

@@ -127,6 +127,32 @@ def _scale_faults(
             )
 
 
+def sizing_faults(online: Mapping[str, Any]) -> Findings:
+    """Yield every success metric that does not say what to expect: its test could not be sized."""
+    judged = {
+        gate.get("metric")
+        for gate in map(mapping_of, items_of(online.get("gates")))
+        if gate.get("kind") == GateKind.SUPERIORITY
+    }
+    for position, metric in enumerate(map(mapping_of, items_of(online.get("metrics")))):
+        if metric.get("name") not in judged:
+            continue
+        place: Path = ("online", "metrics", position)
+        if metric.get("expected") is None:
+            yield Finding(
+                (*place, "expected"),
+                "A success metric needs `expected`: without it the test cannot be sized.",
+                "Write the value under control that your monitoring shows, such as 0.45.",
+            )
+        spreads = metric.get("kind") in (MetricKind.MEAN, MetricKind.COUNT)
+        if spreads and metric.get("expected_sd") is None:
+            yield Finding(
+                (*place, "expected_sd"),
+                "A success metric of this kind needs `expected_sd`.",
+                "Write the standard deviation between units that your monitoring shows.",
+            )
+
+
 def waived(data: Mapping[str, Any], phase: str) -> dict[str, int]:
     """Return the concerns that the file waives in a phase, each with its waiver's position."""
     return {
