@@ -11,7 +11,7 @@ from datetime import datetime
 from expplat.adapters.growthbook_payload import Payload, render
 from expplat.domain.poc import Poc
 from expplat.domain.proposal import Proposal
-from expplat.errors import DependencyError, InputError
+from expplat.errors import ConfigurationError, DependencyError, InputError
 from expplat.flow.flags import flag_states, proposals_needed
 from expplat.flow.keys import key_id_of
 from expplat.flow.ports import AccessKey, Flags, SpecReader, UnitOfWork, UnitOfWorkFactory
@@ -128,10 +128,10 @@ class Feed:
         proposals = {}
         for sha256 in proposals_needed(pocs):
             try:
-                proposals[sha256] = self._proposals.get(sha256) or self._reader.read(
-                    uow.proposals.text(sha256).encode(), sha256
+                proposals[sha256] = self._proposals.get(sha256) or self._reader.thaw(
+                    uow.proposals.text(sha256)
                 )
-            except InputError as error:
+            except (InputError, ConfigurationError) as error:
                 # A file of another version of expplat: its flag is served closed.
                 log.error("Proposal %s cannot be read: %s", sha256[:12], error.message)
         return proposals

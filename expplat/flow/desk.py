@@ -25,8 +25,7 @@ class Desk:
 
     def proposal_of(self, poc: Poc) -> Proposal:
         """Return the revision that the newest transition stands on; within a unit of work."""
-        text = self.uow.proposals.text(poc.newest.proposal_sha256)
-        return self.reader.read(text.encode(), f"experiments/{poc.slug}.yaml")
+        return self.reader.thaw(self.uow.proposals.text(poc.newest.proposal_sha256))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

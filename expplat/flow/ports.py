@@ -176,6 +176,13 @@ class SpecReader(Protocol):
     def read(self, content: bytes, source: str) -> Proposal:
         """Return the proposal, or raise FaultsError with every fault of the file."""
 
+    def thaw(self, text: str) -> Proposal:
+        """Return a proposal that was checked when it was frozen; later rules do not judge it.
+
+        Raises:
+            ConfigurationError: If this version cannot read what an earlier one froze.
+        """
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeHashes:

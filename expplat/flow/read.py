@@ -22,7 +22,7 @@ def story(slug: str, *, uow: UnitOfWork, reader: SpecReader) -> Story:
 
 
 def _story(poc: Poc, uow: UnitOfWork, reader: SpecReader) -> Story:
-    proposal = reader.read(uow.proposals.text(poc.newest.proposal_sha256).encode(), poc.slug)
+    proposal = reader.thaw(uow.proposals.text(poc.newest.proposal_sha256))
     replay_id = _replay_id(poc)
     phase = _phase_of_revision(poc)
     return Story(

@@ -138,7 +138,7 @@ def sync(
         texts = [unit.proposals.text(report.plan.proposal_sha256) for report in reports]
     copied: list[str] = []
     for report, text in zip(reports, texts, strict=True):
-        proposal = reader.read(text.encode(), report.plan.slug)
+        proposal = reader.thaw(text)
         try:
             copy(report, proposal, tracking=tracking, pages=pages, uow=uow())
         except TrackingError as error:

@@ -15,9 +15,9 @@ def value_of(
     """Return what a call counts as, in the metric's unit; None where it counts as nothing.
 
     A failed call under `worst`: latency, stages and cost stay as they were measured, and any other
-    metric takes its worst value. Whether the metric applied to the request is then not known of
-    this call; it is of the other variant's, whose None takes the pair out. Under `drop_pair` a
-    failed call counts as nothing, but for `error_fraction`, which counts it as 1 either way.
+    metric takes its worst value, unless the record says by a None that it does not apply to the
+    request. Under `drop_pair` a failed call counts as nothing, but for `error_fraction`, which
+    counts it as 1 either way.
 
     A stage that the call never entered has no value.
     """
@@ -28,7 +28,7 @@ def value_of(
     if is_timed(metric):
         return _timed(metric.name, record)
     if record.error is not None:
-        return metric.worst_value
+        return None if metric.name in record.metrics else metric.worst_value
     return float(record.refused) if is_measured(metric) else record.metrics.get(metric.name)
 
 

@@ -212,3 +212,11 @@ def _maker() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_every_constant_that_contributors_are_sent_to_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    sent = re.findall(r"`([A-Z_]{4,})` in `(expplat/[\w/.]+)`", text)
+
+    assert sent
+    assert [name for name, path in sent if f"{name}" not in (ROOT / path).read_text()] == []

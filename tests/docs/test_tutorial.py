@@ -10,14 +10,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.docs.doc_blocks import ROOT, Block, blocks, typed
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 PORT = "8787"
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-LONGEST_S = 240
+LONGEST_S = 560
+"""A minute where nothing else runs; the limit is for a machine that is busy with other tests."""
 
 
+@pytest.mark.timeout(600)
 def test_every_command_of_the_tutorial_does_what_the_page_says(tmp_path: Path) -> None:
     script = tmp_path / "tutorial.sh"
     script.write_text(_script(tmp_path), encoding="utf-8")

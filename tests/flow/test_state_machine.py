@@ -59,7 +59,7 @@ ILLEGAL = [
 
 @pytest.fixture
 def desk(sqlite_uow_factory, tmp_path):
-    reader = SimpleNamespace(read=lambda content, source: a_proposal())
+    reader = SimpleNamespace(thaw=lambda text: a_proposal())
     return Desk(
         uow=sqlite_uow_factory(),
         reader=reader,

@@ -11,7 +11,7 @@ from expplat.adapters.spec_file.schema import json_schema
 from expplat.adapters.spec_file.structure import Structure
 from expplat.domain.proposal import Proposal
 from expplat.domain.proposal_rules import Catalogue, rule_faults
-from expplat.errors import FaultsError
+from expplat.errors import ConfigurationError, FaultsError
 from expplat.metrics.catalogue import built_in, suggestions
 
 ENDINGS = (".yaml", ".yml")
@@ -42,6 +42,22 @@ class SpecFile:
         faults = faults_of(document, structural, rules)
         if faults or proposal is None:
             raise FaultsError(source, faults)
+        return proposal
+
+    def thaw(self, text: str) -> Proposal:
+        """Return a proposal that was checked when it was frozen; later rules do not judge it.
+
+        Raises:
+            ConfigurationError: If this version cannot read what an earlier one froze.
+        """
+        document = read_document(text.encode(), "frozen proposal")
+        proposal, structural = _structure().check(document.value)
+        if proposal is None:
+            fault = faults_of(document, structural, ())[0]
+            raise ConfigurationError(
+                f"A proposal frozen earlier cannot be read: {fault.field}: {fault.message}",
+                hint="Use the version of expplat that froze it.",
+            )
         return proposal
 
 

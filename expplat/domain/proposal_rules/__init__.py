@@ -26,9 +26,9 @@ from expplat.domain.proposal_rules.finding import (
 )
 from expplat.domain.proposal_rules.gates import (
     gate_faults,
-    sizing_faults,
     mandatory_faults,
     primary_faults,
+    sizing_faults,
     waived,
     waiver_faults,
 )

@@ -129,13 +129,13 @@ def _scale_faults(
 
 def sizing_faults(online: Mapping[str, Any]) -> Findings:
     """Yield every success metric that does not say what to expect: its test could not be sized."""
-    judged = {
+    judged = [
         gate.get("metric")
         for gate in map(mapping_of, items_of(online.get("gates")))
         if gate.get("kind") == GateKind.SUPERIORITY
-    }
+    ]
     for position, metric in enumerate(map(mapping_of, items_of(online.get("metrics")))):
-        if metric.get("name") not in judged:
+        if not isinstance(metric.get("name"), str) or metric["name"] not in judged:
             continue
         place: Path = ("online", "metrics", position)
         if metric.get("expected") is None:
