@@ -78,7 +78,7 @@ class Platform:
         """Return a fresh unit of work; one that only reads waits for no writer."""
         from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
 
-        return SqlUnitOfWork(self.sql_engine, readonly=readonly)
+        return SqlUnitOfWork(lambda: self.sql_engine, readonly=readonly)
 
     @cached_property
     def spec_reader(self) -> SpecReader:

@@ -152,6 +152,13 @@ def test_a_database_that_is_away(expplat, monkeypatch):
     assert "secret" not in done.output
 
 
+def test_rolling_back_closes_the_flag_while_the_database_is_away(expplat, monkeypatch):
+    monkeypatch.setenv("EXPPLAT_DATABASE_URL", "postgresql://ada@127.0.0.1:1/nothing")
+
+    must_refuse(expplat("rollback", SLUG), 3, "database", "closed")
+    assert [file.stem for file in (expplat.folder / ".expplat" / "closed").iterdir()] == [SLUG]
+
+
 def test_a_database_address_that_is_none(expplat, monkeypatch):
     monkeypatch.setenv("EXPPLAT_DATABASE_URL", "nonsense")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -33,7 +34,8 @@ class SqlUnitOfWork:
     keys: Keys
     quarantine: Quarantine
 
-    def __init__(self, engine: Engine, *, readonly: bool = False) -> None:
+    def __init__(self, engine: Engine | Callable[[], Engine], *, readonly: bool = False) -> None:
+        """Keep an engine, or what opens one when the transaction begins."""
         self._engine = engine
         self._readonly = readonly
         self._connection: Connection | None = None
@@ -41,10 +43,11 @@ class SqlUnitOfWork:
     def __enter__(self) -> Self:
         """Begin; raise DatabaseError where the database is out of reach."""
         assert self._connection is None, "a unit of work is one transaction at a time"
+        engine = self._engine if isinstance(self._engine, Engine) else self._engine()
         try:
-            connection = self._engine.connect()
+            connection = engine.connect()
         except PoolTimeoutError as error:
-            raise translated(error, self._engine.url) from error
+            raise translated(error, engine.url) from error
         try:
             self._begin(connection)
         except BaseException:
