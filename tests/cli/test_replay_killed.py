@@ -1,0 +1,161 @@
+"""A replay that is killed goes on where it was: the same verdict, and nothing paid for twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+SLUG = "late_chunking"
+REQUESTS = 60
+WORKERS = 2
+
+VARIANTS = """
+import os, time
+from pathlib import Path
+from expplat import Output
+
+PAID = Path(__file__).with_name("paid.txt")
+
+
+class Control:
+    right = 2
+
+    def __init__(self, **params):
+        pass
+
+    def __call__(self, request, call):
+        with open(PAID, "a") as paid:
+            paid.write(f"{type(self).__name__} {request.request_id}\\n")
+        time.sleep(0.02)
+        number = int(request.request_id[1:])
+        return Output(retrieved=("right",) if number % 10 >= self.right else ("wrong",))
+
+
+class Treatment(Control):
+    right = 1
+"""
+
+
+def command(folder: Path, engine: str, state: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "expplat", "replay", SLUG, "--engine", engine, "--json"],
+        cwd=folder,
+        env={**os.environ, "EXPPLAT_STATE_DIR": str(folder / state)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finished(folder: Path, engine: str, state: str) -> dict:
+    done = command(folder, engine, state)
+    out, err = done.communicate(timeout=240)
+    assert done.returncode in {0, 1}, err
+    return json.loads(out)
+
+
+@pytest.fixture
+def workspace(expplat):
+    expplat.code.write_text(VARIANTS)
+    rows = (
+        {"request_id": f"q{n}", "input": {}, "expected": {"relevant_ids": ["right"]}}
+        for n in range(REQUESTS)
+    )
+    expplat.log.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    text = expplat.file.read_text()
+    expplat.file.write_text(text.replace("shard_requests: 50", "shard_requests: 10"))
+    for state in ("unbroken", "broken"):
+        done = subprocess.run(
+            [sys.executable, "-m", "expplat", "propose", f"experiments/{SLUG}.yaml"],
+            cwd=expplat.folder,
+            env={**os.environ, "EXPPLAT_STATE_DIR": str(expplat.folder / state)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    return expplat.folder
+
+
+def paid(folder: Path) -> Counter:
+    file = folder / "pocs" / SLUG / "paid.txt"
+    return Counter(file.read_text().splitlines()) if file.exists() else Counter()
+
+
+def killed_five_times(folder: Path, engine: str) -> int:
+    """Kill the whole tree of processes at five random moments; return how often it was running."""
+    draw, hit = random.Random(11), 0
+    for _ in range(5):
+        before = sum(paid(folder).values())
+        running = command(folder, engine, "broken")
+        until = time.monotonic() + 90
+        wanted = before + draw.randint(3, 20)
+        while running.poll() is None and time.monotonic() < until:
+            if sum(paid(folder).values()) >= wanted:
+                break
+            time.sleep(0.01)
+        if running.poll() is None:
+            hit += 1
+            os.killpg(running.pid, signal.SIGKILL)
+        running.communicate()
+        if engine == "ray":
+            time.sleep(3)  # actors see the death of their driver and let go of their shards
+    return hit
+
+
+@pytest.mark.parametrize(
+    "engine", ["local", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.long])]
+)
+def test_five_kills_change_no_verdict_and_pay_nothing_twice_but_what_was_in_flight(
+    workspace, engine
+):
+    whole = finished(workspace, engine, "unbroken")
+    (workspace / "pocs" / SLUG / "paid.txt").unlink()
+
+    hit = killed_five_times(workspace, engine)
+    resumed = finished(workspace, engine, "broken")
+
+    calls = paid(workspace)
+    in_flight = 3 * WORKERS * hit  # a request is at most three calls: both variants and the A/A
+    warm_up = 2 * 5 * WORKERS * (hit + 1)
+    needed = 2 * REQUESTS + 60
+    assert hit >= 3
+    assert resumed["verdict_sha256"] == whole["verdict_sha256"]
+    assert resumed["replay_id"] == whole["replay_id"]
+    assert sum(calls.values()) <= needed + in_flight + warm_up
+
+
+@pytest.mark.ray
+def test_ray_and_local_come_to_the_same_verdict(workspace):
+    local = finished(workspace, "local", "unbroken")
+    on_ray = finished(workspace, "ray", "broken")
+
+    assert on_ray["verdict_sha256"] == local["verdict_sha256"]
+    assert [verdict["ruling"] for verdict in on_ray["verdicts"]] == [
+        verdict["ruling"] for verdict in local["verdicts"]
+    ]
+    assert on_ray["effects"][0] == local["effects"][0]
+
+
+def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(workspace):
+    running = command(workspace, "local", "broken")
+    until = time.monotonic() + 60
+    while sum(paid(workspace).values()) < 20 and time.monotonic() < until:
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+
+    assert running.returncode == 130, err
+    assert "goes on from here" in err
+    assert "Traceback" not in out + err
+    assert finished(workspace, "local", "broken")["stage"] == "replayed"
