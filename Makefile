@@ -1,6 +1,9 @@
 # Everything a newcomer needs: `make demo` and `make test`.
 
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# the first Python that runs and is one of ours: 3.11 to 3.14
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+  $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null \
+  && echo $$python && break; done)
 BIN := .venv/bin
 MADE := .venv/.expplat
 
@@ -39,7 +42,7 @@ clean:
 	rm -rf .venv demo-workspace dist build
 
 $(MADE)-uv:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expplat needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11 …")'
+	@test -n "$(PYTHON)" || { echo "expplat needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11 demo" >&2; exit 2; }
 	$(PYTHON) -m venv .venv || $(PYTHON) -m venv --without-pip .venv
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m pip --python $(BIN)/python install -q pip
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv
