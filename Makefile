@@ -7,10 +7,13 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 MADE := .venv/.expplat
 
-.PHONY: demo test test-all lint types contracts format lock serve ui clean
+.PHONY: demo ui test test-all lint types contracts format lock clean
 
 demo: $(MADE)-run ## walk three POCs from paper to fate
 	$(BIN)/expplat demo --fresh
+
+ui: ## look at the demo: its pages and MLflow, behind one key
+	cd demo-workspace && ../$(BIN)/expplat ui
 
 test: $(MADE)-dev ## the tests that take minutes, not hours
 	$(BIN)/pytest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,4 +31,12 @@ def register(app: typer.Typer) -> None:
         say("\nClaimed → replayed → online (the users were simulated)\n")
         show_table(told)
         say(f"\nWritten: {folder / 'summary.json'}")
-        say(f"Look at it: cd {folder} && expplat ui   (pages and MLflow, behind one key)")
+        say(f"Look at it: cd {folder} && {_own_name()} ui   prints the link with its key to")
+        say("  pages   http://127.0.0.1:8787/")
+        say("  MLflow  http://127.0.0.1:8787/mlflow/")
+
+
+def _own_name() -> str:
+    """Return how this very command is typed from another folder."""
+    found = shutil.which("expplat")
+    return "expplat" if found else str(Path(sys.argv[0]).absolute())

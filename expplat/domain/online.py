@@ -17,13 +17,18 @@ class Exposure:
     event_id: str
     slug: str
     phase: int
-    variation: str
-    """`control` or `treatment`."""
+    variant: str
+    """`control` or `treatment`; `variation` on the wire."""
 
     unit: str
     at: datetime
     received_at: datetime
     properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+SMALLEST_VALUE = 1e-100
+LARGEST_VALUE = 1e100
+"""Sizes of an outcome, zero apart: its square must be a number too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +39,7 @@ class Outcome:
     unit: str
     metric: str
     value: float
-    """0, or 1e-100 to 1e100 in size."""
+    """0, or `SMALLEST_VALUE` to `LARGEST_VALUE` in size."""
 
     at: datetime
     received_at: datetime
@@ -42,6 +47,11 @@ class Outcome:
     """Named where the event belongs to one test only; None counts for every test of the unit."""
 
     properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+def is_storable(value: float) -> bool:
+    """Whether statistics can be made of an outcome's value; others belong in quarantine."""
+    return value == 0 or SMALLEST_VALUE <= abs(value) <= LARGEST_VALUE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +81,10 @@ class Moments:
     """Sum of squared distances from the mean; at least 0."""
 
 
+NO_MOMENTS = Moments(n=0, mean=0.0, m2=0.0)
+"""The moments of nothing; merging them changes nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmStatistics:
     """One variant at one look."""
@@ -80,6 +94,10 @@ class ArmStatistics:
 
     metrics: Mapping[str, Moments]
     """By metric; `n` is the number of units that have a value."""
+
+    def moments(self, metric: str) -> Moments:
+        """Return the moments of a metric, also of one that no unit has a value of."""
+        return self.metrics.get(metric, NO_MOMENTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +118,19 @@ class Snapshot:
     multiple_exposures: int
     """Units that were shown both variants."""
 
+    def arm(self, variant: str) -> ArmStatistics:
+        """Return one variant's statistics, also of one that nobody was shown yet."""
+        return self.arms.get(variant, ArmStatistics(units=0, metrics={}))
+
     @property
     def units(self) -> int:
         """Units in the test, all variants together."""
         return sum(arm.units for arm in self.arms.values())
+
+    @property
+    def fewest_units(self) -> int:
+        """Units in the smaller of the two variants."""
+        return min(self.arm(CONTROL).units, self.arm(TREATMENT).units)
 
     @property
     def days(self) -> float:

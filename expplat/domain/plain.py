@@ -23,11 +23,17 @@ READ_STRICTLY = {"extra": "forbid", "use_attribute_docstrings": True, "strict": 
 def to_plain(value: Any) -> Any:
     """Turn a domain value into dicts, lists, strings, numbers, booleans and None.
 
+    What a class declares as a float is written as one, so that 5 and 5.0, which are equal, have
+    one form and one hash.
+
     Raises:
         ValueError: If a number is not finite; a missing statistic is None, never NaN.
     """
-    if dataclasses.is_dataclass(value):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            name: to_plain(_as_declared(getattr(value, name), hint))
+            for name, hint in _hints(type(value)).items()
+        }
     if isinstance(value, typing.Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -51,6 +57,19 @@ def sha256_of(value: Any) -> str:
     """Return the SHA-256 of bytes as they are, or of any other value's canonical form, in hex."""
     content = value if isinstance(value, bytes) else canonical_json(value)
     return hashlib.sha256(content).hexdigest()
+
+
+def _as_declared(value: Any, hint: Any) -> Any:
+    """Return a whole number as a float where its field is declared as one."""
+    if type(value) is int and _admits_float(hint):
+        return float(value)
+    return value
+
+
+def _admits_float(hint: Any) -> bool:
+    if typing.get_origin(hint) in (typing.Annotated, typing.Union, types.UnionType):
+        return any(_admits_float(part) for part in typing.get_args(hint))
+    return hint is float
 
 
 def _scalar(value: Any) -> Any:
@@ -93,10 +112,12 @@ def _read_plain_kind(kind: Any, plain: Any) -> Any:
 
 
 def _read_union(kinds: tuple[Any, ...], plain: Any) -> Any:
+    """Read an optional value, or a domain value in whose place a plain one may stand."""
     if plain is None:
         return None
-    candidates = [kind for kind in kinds if kind is not type(None)]
-    return plain if len(candidates) > 1 else _read(candidates[0], plain)
+    known = [kind for kind in kinds if kind is not type(None)]
+    fitting = [kind for kind in known if dataclasses.is_dataclass(kind) == isinstance(plain, dict)]
+    return _read((fitting or known)[0], plain)
 
 
 @functools.cache
