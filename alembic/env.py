@@ -19,6 +19,7 @@ def include_name(name: str | None, kind: str, parents: object) -> bool:
 
 
 def migrate(connection: Connection) -> None:
+    """Run the migrations on a connection, in one transaction of their own."""
     context.configure(
         connection=connection,
         target_metadata=schema,
@@ -32,6 +33,7 @@ def migrate(connection: Connection) -> None:
 
 
 def migrate_by_command() -> None:
+    """Run them on the database of the settings, or write them as SQL with `--sql`."""
     address = parse_url(Settings.from_env(os.environ, Path.cwd()).database_url)
     if context.is_offline_mode():
         context.configure(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine as SqlEngine
 
     from expplat.adapters.pages import Pages
+    from expplat.flow.bench import Bench
     from expplat.flow.desk import Desk
     from expplat.flow.ports import (
         Clock,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
         UnitOfWork,
         VariantCode,
     )
-    from expplat.flow.replay import Bench
 
 
 def _utc_now() -> datetime:
@@ -63,7 +63,7 @@ class Platform:
 
     def bench(self) -> Bench:
         """Return what replays of this workspace are measured with."""
-        from expplat.flow.replay import Bench
+        from expplat.flow.bench import Bench
 
         return Bench(
             workspace=self.settings.workspace,

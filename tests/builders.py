@@ -307,13 +307,13 @@ def a_look(position: int = 0, **changes: Any) -> Look:
     return replace(look, **changes)
 
 
-def an_exposure(unit: str = "u1", variation: str = "control", **changes: Any) -> Exposure:
-    """An exposure at `T0`; its id is made of unit and variation unless given."""
+def an_exposure(unit: str = "u1", variant: str = "control", **changes: Any) -> Exposure:
+    """An exposure at `T0`; its id is made of unit and variant unless given."""
     exposure = Exposure(
-        event_id=f"x-{unit}-{variation}",
+        event_id=f"x-{unit}-{variant}",
         slug=SLUG,
         phase=1,
-        variation=variation,
+        variant=variant,
         unit=unit,
         at=T0,
         received_at=T0 + timedelta(seconds=1),

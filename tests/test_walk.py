@@ -111,7 +111,7 @@ def users(platform, count, *, success, slow_ms=(100.0, 100.0)):
         for _ in range(count):
             unit, at = f"u{next(NUMBERS)}", platform.now()
             exposures.append(
-                Exposure(event_id=f"x{unit}", slug=SLUG, phase=1, variation=variant, unit=unit,
+                Exposure(event_id=f"x{unit}", slug=SLUG, phase=1, variant=variant, unit=unit,
                          at=at, received_at=at)
             )  # fmt: skip
             values = {

@@ -17,6 +17,7 @@ MOMENT = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
+    """Make every table, and let the database refuse to change what is written once."""
     create_decisions()
     create_events()
     create_keys()
@@ -25,6 +26,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Take every table away again."""
     for table in (
         "access_keys",
         "quarantined_events",
@@ -41,6 +43,7 @@ def downgrade() -> None:
 
 
 def create_decisions() -> None:
+    """Make the tables of proposals, histories, replays and looks."""
     op.create_table(
         "proposals",
         sa.Column("sha256", KEY, nullable=False),
@@ -93,6 +96,7 @@ def create_decisions() -> None:
 
 
 def create_events() -> None:
+    """Make the tables of exposures and outcomes, and of events that were refused."""
     op.create_table(
         "exposures",
         sa.Column("source", KEY, nullable=False),
@@ -134,6 +138,7 @@ def create_events() -> None:
 
 
 def create_keys() -> None:
+    """Make the table of access keys."""
     op.create_table(
         "access_keys",
         sa.Column("key_id", KEY, nullable=False),

@@ -10,9 +10,11 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from expplat.adapters.durable import sync_folder
+from expplat.domain.proposal_rules import SLUG_PATTERN
 from expplat.errors import DependencyError, InputError
 
-SLUG = re.compile(r"[a-z0-9_]{1,100}")
+SLUG = re.compile(SLUG_PATTERN)
 
 
 class FlagBrake:
@@ -41,7 +43,7 @@ class FlagBrake:
                 fresh.replace(place)
             finally:
                 fresh.unlink(missing_ok=True)
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
 
     def release(self, slug: str) -> None:
         """Let the flag follow the database again.
@@ -53,7 +55,7 @@ class FlagBrake:
         place = self._place(slug)
         with _told("written", self._folder), suppress(FileNotFoundError):
             place.unlink()
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
 
     def closed(self) -> Mapping[str, datetime]:
         """Return the slugs that are held closed, and since when.
@@ -110,11 +112,3 @@ def _write_through(file: Path, content: str) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,24 +5,11 @@ Numbers themselves are written by `expplat.domain.wording`; this module only joi
 
 from __future__ import annotations
 
-from expplat.domain.gate import Effect, Ruling
+from expplat.domain.gate import Effect
 from expplat.domain.metric import Metric
 from expplat.domain.proposal import Claim, Proposal
-from expplat.domain.wording import MARKS, MINUS, bounds, change, interval
+from expplat.domain.wording import bounds, change, limit
 from expplat.metrics.catalogue import built_in
-
-NOTHING_YET = "–"
-"""Stands where there is no evidence yet."""
-
-
-def mark(ruling: Ruling) -> str:
-    """Return the sign of a ruling: ✓, ✗ or ?."""
-    return MARKS[ruling]
-
-
-def effect_text(effect: Effect | None) -> str:
-    """Write an effect with its interval; a dash where there is none."""
-    return NOTHING_YET if effect is None else interval(effect)
 
 
 def claim_text(claim: Claim, unit: str) -> str:
@@ -38,23 +25,11 @@ def claim_text(claim: Claim, unit: str) -> str:
     return f"{value} {bounds(claim.effect_low, claim.effect_high, unit)}"
 
 
-def plain(value: float) -> str:
-    """Write a declared number as it was declared, without trailing zeros: 5, 2.5, 0.001."""
-    return f"{value:,.6g}".replace("-", MINUS)
-
-
-def declared(value: float, unit: str) -> str:
-    """Write a threshold with its unit; fractions in percentage points."""
-    if unit == "fraction":
-        return f"{plain(value * 100)} pp"
-    return f"{plain(value)} {unit.upper() if unit == 'usd' else unit}".rstrip()
-
-
 def signed(value: float, unit: str) -> str:
     """Write a place on an axis of differences: `+2 pp`, and `0` for no difference."""
     if value == 0:
         return "0"
-    return f"{'+' if value > 0 else ''}{declared(value, unit)}"
+    return f"{'+' if value > 0 else ''}{limit(value, unit)}"
 
 
 def ends_text(effect: Effect) -> str:

@@ -33,11 +33,6 @@ class Payload:
     features: bytes
     """The flags alone, as JSON: what tells a real change from the same flags again."""
 
-    @property
-    def date_updated(self) -> datetime:
-        """The revision as an instant."""
-        return _EPOCH + timedelta(milliseconds=self.revision)
-
 
 def render(states: Iterable[FlagState], previous: Payload | None = None) -> Payload:
     """Return the payload of these flags.

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from expplat.adapters.replay_call import ClockFactory, machine_clock, stdout_kept_clean
-from expplat.adapters.replay_journal import Progressed, claim, locked, shard_size
+from expplat.adapters.clean_stdout import stdout_kept_clean
+from expplat.adapters.replay_call import ClockFactory, machine_clock
+from expplat.adapters.replay_journal import held
 from expplat.adapters.replay_worker import Worker
 from expplat.domain.replay import ReplayPlan
 from expplat.flow.ports import Progress
-
-LOCK_WAIT_S = 2.0
-"""How long an engine waits for another one that runs the same replay."""
 
 
 class LocalEngine:
@@ -34,13 +30,8 @@ class LocalEngine:
             EngineError: If a variant cannot be set up, or the journal not be written.
             TryLaterError: If another process runs the same replay.
         """
-        with locked(Path(plan.folder) / "engine.lock", wait_s=LOCK_WAIT_S):
-            claim(plan)
-            found = Progressed(plan)
-            left = [
-                shard for shard in range(plan.shards) if found.rows(shard) < shard_size(plan, shard)
-            ]
-            done = found.total()
+        with held(plan) as found:
+            left, done = found.unfinished(), found.total()
             progress(done, plan.requests)
             if not left:
                 return

@@ -23,8 +23,8 @@ from expplat.adapters.tracking_content import (
     RunContent,
     content_sha256,
     run_contents,
-    safe_name,
 )
+from expplat.adapters.tracking_names import safe_name
 from expplat.domain.proposal import Proposal
 from expplat.domain.replay import ReplayReport
 from expplat.errors import TrackingError

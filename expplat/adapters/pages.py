@@ -16,19 +16,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from expplat.adapters import svg_plots
-from expplat.adapters.formatting import (
-    declared,
-    effect_text,
-    ends_text,
-    mark,
-    plain,
-)
+from expplat.adapters.formatting import ends_text
 from expplat.adapters.six_checks import six_checks
 from expplat.adapters.story_line import (
     claimed_step,
     gate_of,
     line_of,
-    primary_effect,
     reaches_of,
     replayed_step,
 )
@@ -166,7 +159,7 @@ def _replay_values(report: ReplayReport | None, proposal: Proposal) -> dict[str,
     reach = svg_plots.reach_of(effect for _, effect in segments)
     return {
         "report": report,
-        "primary": primary_effect(proposal, report),
+        "primary": report.effect_on(primary),
         "stages": svg_plots.stages_plot(
             [(name, dict(arm.stages_p95_ms)) for name, arm in report.arms.items()]
         ),
@@ -209,14 +202,14 @@ def _params(params: Mapping[str, Any]) -> str:
 _FILTERS = {
     "amount": wording.amount,
     "change": wording.change,
-    "effect": effect_text,
+    "effect": wording.interval,
     "moment": _moment,
     "cost_per_1k": _cost_per_1k,
     "day": _day,
-    "declared": declared,
+    "declared": wording.limit,
     "ends": ends_text,
-    "mark": mark,
-    "plain": plain,
+    "mark": wording.MARKS.__getitem__,
+    "plain": wording.declared,
     "words": _words,
     "params": _params,
     "number": wording.number,

@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import expplat
-from expplat.adapters.local_replay import LOCK_WAIT_S
+from expplat.adapters.clean_stdout import stdout_kept_clean
 from expplat.adapters.ray_session import close_session, ensure_session
-from expplat.adapters.replay_call import ClockFactory, machine_clock, stdout_kept_clean
+from expplat.adapters.replay_call import ClockFactory, machine_clock
 from expplat.adapters.replay_journal import (
     Progressed,
     call_under_way,
-    claim,
     forget_call,
-    locked,
-    shard_size,
+    held,
 )
 from expplat.adapters.replay_worker import CLOSE_TIMEOUT_S, SETUP_TIMEOUT_S, Worker
 from expplat.domain.replay import ReplayPlan
@@ -85,12 +83,8 @@ class RayEngine:
             InputError: If a variant used a model without a price.
             TryLaterError: If another process runs the same replay.
         """
-        with locked(Path(plan.folder) / "engine.lock", wait_s=LOCK_WAIT_S), stdout_kept_clean():
-            claim(plan)
-            found = Progressed(plan)
-            left = [
-                shard for shard in range(plan.shards) if found.rows(shard) < shard_size(plan, shard)
-            ]
+        with held(plan) as found, stdout_kept_clean():
+            left = found.unfinished()
             progress(found.total(), plan.requests)
             if left:
                 self._run(plan, left, found, progress)
@@ -281,4 +275,4 @@ def _drop_output() -> None:
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     os.close(nowhere)
-    sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (for good)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from expplat.adapters.replay_call import stdout_kept_clean
+from expplat.adapters.clean_stdout import stdout_kept_clean
 from expplat.errors import EngineError
 
 SECRETS = ("*KEY*", "*TOKEN*", "*SECRET*", "*PASSWORD*", "*CREDENTIAL*", "EXPPLAT_*", "MLFLOW_*")
@@ -61,7 +61,7 @@ def ensure_session(*, address: str, state_dir: Path, workers: int, code: tuple[P
             _connect(address, code)
         else:
             _start(state_dir, workers)
-    except Exception as error:
+    except Exception as error:  # Ray raises what its layers raise: its own kind, gRPC's, plain ones
         close_session()
         words = str(error).strip().splitlines() or [type(error).__name__]
         what = f"cannot be reached at {address}" if address else "does not start"

@@ -1,32 +1,23 @@
-"""One guarded call of user code: its clock, its time limit, what it may return."""
+"""One guarded call of user code: its clock, its time limit, what became of it."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from numbers import Real
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, NoReturn, Self
 
-from expplat.adapters.variant_loading import MESSAGE_CHARACTERS, last_words
+from expplat.adapters.variant_output import BadOutputError, output_of
+from expplat.adapters.workspace_sources import MESSAGE_CHARACTERS, last_words
 from expplat.domain.call import WAITING, Call, Usage
 from expplat.domain.request import ErrorKind, Output, Request
 
-OUTPUT_CHARACTERS = 1_000_000
-"""Text and ids of one output together; what is longer is `bad_output`."""
-
 STAGES = 50
 """Stages that one call may name, each in at most a hundred characters."""
-
-_OUTPUT_FIELDS = frozenset(field.name for field in fields(Output))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +42,6 @@ class Failure(NamedTuple):
 
     kind: ErrorKind
     message: str
-
-
-class BadOutputError(Exception):
-    """What user code returned cannot be used."""
 
 
 class Timed(NamedTuple):
@@ -189,82 +176,6 @@ def _output_and_booked(
     return output, stages_ms, tuple(call.usages)
 
 
-def output_of(answer: Any) -> Output:
-    """Return what a variant returned as an Output.
-
-    Raises:
-        BadOutputError: If it is neither an Output, a text, nor a dict of Output's fields.
-    """
-    match answer:
-        case Output():
-            given: Mapping[Any, Any] = {name: getattr(answer, name) for name in _OUTPUT_FIELDS}
-        case str():
-            given = {"text": answer}
-        case Mapping():
-            given = answer
-        case _:
-            raise BadOutputError(
-                f"It returned a {type(answer).__name__}; an Output, a text or a dict is asked for."
-            )
-    unknown = ", ".join(sorted(repr(name) for name in given if name not in _OUTPUT_FIELDS))
-    if unknown:
-        raise BadOutputError(f"It returned a dict with unknown fields: {unknown}.")
-    text, retrieved = _text(given.get("text", ""), "text"), given.get("retrieved", ())
-    if not isinstance(retrieved, list | tuple):
-        raise BadOutputError(f"`retrieved` is a {type(retrieved).__name__}, not a list of ids.")
-    ids = tuple(_text(found, "retrieved") for found in retrieved)
-    if len(text) + sum(map(len, ids)) > OUTPUT_CHARACTERS:
-        raise BadOutputError(f"It returned over {OUTPUT_CHARACTERS:,} characters.")
-    refused = _unboxed(given.get("refused", False))
-    if not isinstance(refused, bool):
-        raise BadOutputError(f"`refused` is a {type(refused).__name__}, not true or false.")
-    return Output(
-        text=text, retrieved=ids, refused=refused, confidence=_confidence(given.get("confidence"))
-    )
-
-
-def number_of(value: Any, name: str) -> float | None:
-    """Return what a metric returned as a finite number, or None where it does not apply.
-
-    Raises:
-        BadOutputError: If it is anything else.
-    """
-    value = _unboxed(value)
-    if value is None:
-        return None
-    if not isinstance(value, Real):
-        raise BadOutputError(f"The metric {name} is a {type(value).__name__}, not a number.")
-    number = float(value)
-    if number - number != 0:
-        raise BadOutputError(f"The metric {name} is {number}, not a finite number.")
-    return number
-
-
-def _text(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        raise BadOutputError(f"`{name}` holds a {type(value).__name__}, not text.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise BadOutputError(f"`{name}` is not text: it holds half a character.") from None
-    return value
-
-
-def _confidence(value: Any) -> float | None:
-    value = _unboxed(value)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
-        raise BadOutputError(f"`confidence` is {value!r}, not a number from 0 to 1.")
-    return float(value)
-
-
-def _unboxed(value: Any) -> Any:
-    """Return the Python value in a scalar of numpy's kind."""
-    item = getattr(value, "item", None)
-    return item() if callable(item) and getattr(value, "shape", None) == () else value
-
-
 def _stage_name(name: Any) -> str:
     return str(name).encode("utf-8", "replace").decode()[:100]
 
@@ -276,17 +187,3 @@ def _is_count(value: Any) -> bool:
 def _ms(seconds: float) -> float:
     """Return milliseconds, to the nanosecond, at least 0."""
     return round(max(0.0, seconds * 1000), 6)
-
-
-@contextmanager
-def stdout_kept_clean() -> Iterator[None]:
-    """Send to stderr what anybody, also below Python, prints to stdout meanwhile."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)

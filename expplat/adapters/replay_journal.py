@@ -32,6 +32,9 @@ FSYNC_ROWS = 20
 CALL_WIDTH = 64
 """Bytes of the note of the call under way; always the same, so that one write replaces it whole."""
 
+ENGINE_WAIT_S = 2.0
+"""How long an engine waits for another one that runs the same replay."""
+
 _CHUNK = 1 << 20
 
 
@@ -138,9 +141,27 @@ class Progressed:
         self._seen[shard] = (offset, count)
         return count
 
+    def unfinished(self) -> list[int]:
+        """Return the shards of which rows are missing now."""
+        plan = self._plan
+        return [s for s in range(plan.shards) if self.rows(s) < shard_size(plan, s)]
+
     def total(self) -> int:
         """Return how many rows were counted so far, in all shards that were looked at."""
         return sum(count for _, count in self._seen.values())
+
+
+@contextmanager
+def held(plan: ReplayPlan) -> Iterator[Progressed]:
+    """Hold the folder of a replay for one engine; give what its journal holds already.
+
+    Raises:
+        ConflictError: If the folder holds another plan's journal.
+        TryLaterError: If another process runs the same replay.
+    """
+    with locked(Path(plan.folder) / "engine.lock", wait_s=ENGINE_WAIT_S):
+        claim(plan)
+        yield Progressed(plan)
 
 
 def claim(plan: ReplayPlan) -> None:

@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import itertools
 import json
-import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
@@ -21,10 +20,10 @@ from expplat.adapters.replay_call import (
     Guard,
     Timed,
     machine_clock,
-    number_of,
     timed,
 )
 from expplat.adapters.replay_journal import ShardJournal, shard_path
+from expplat.adapters.replay_order import Interleaving
 from expplat.adapters.variant_loading import (
     CodeError,
     load,
@@ -32,8 +31,8 @@ from expplat.adapters.variant_loading import (
     must_measure,
     workspace_imports,
 )
+from expplat.adapters.variant_output import number_of
 from expplat.domain.metric import Metric
-from expplat.domain.proposal import Measurement
 from expplat.domain.replay import (
     CONTROL,
     CONTROL_AGAIN,
@@ -55,35 +54,6 @@ CLOSE_TIMEOUT_S = 10.0
 
 Poisoned = Mapping[tuple[int, str], ErrorKind]
 """Calls, by position and arm, that have ended their worker and are not tried again."""
-
-
-class Interleaving:
-    """Which arms answer a request, in which order; a function of the plan alone.
-
-    The pair alternates request by request (ABBA), so that a slow minute of the machine meets both;
-    the seed says who begins. Of each of `aa_requests` equal parts of the log, one request is
-    answered by control once more; the seed draws the request, and the place in its order.
-    """
-
-    def __init__(self, measurement: Measurement, requests: int) -> None:
-        self._seed = measurement.seed
-        self._start = random.Random(f"{self._seed}:start").randrange(2)  # noqa: S311
-        parts = min(measurement.aa_requests, requests)
-        draw = random.Random(f"{self._seed}:again")  # noqa: S311  (an order, not a secret)
-        self.again = frozenset(
-            draw.randrange(part * requests // parts, (part + 1) * requests // parts)
-            for part in range(parts)
-        )
-        """Positions of the requests that control answers twice."""
-
-    def arms(self, position: int) -> tuple[str, ...]:
-        """Return the arms of a request in the order of their calls."""
-        first_is_control = (position + self._start) % 2 == 0
-        pair = [CONTROL, TREATMENT] if first_is_control else [TREATMENT, CONTROL]
-        if position in self.again:
-            draw = random.Random(f"{self._seed}:{position}")  # noqa: S311
-            pair.insert(draw.randrange(3), CONTROL_AGAIN)
-        return tuple(pair)
 
 
 class Worker:
@@ -219,20 +189,26 @@ class Worker:
         return timed(self._variants[arm], asked, self._clock(), self._guard, timeout_s)
 
     def _record(self, found: Timed, line: str) -> CallRecord:
-        scores = self._scored(found.output, line) if found.output else found.failure
-        failure = scores if isinstance(scores, Failure) else None
+        metrics, failure = self._judged(found, line)
         return CallRecord(
             latency_ms=found.latency_ms,
             cpu_ms=found.cpu_ms,
             cost_usd=self._plan.prices.cost_usd(cpu_ms=found.cpu_ms, usages=found.usages),
-            metrics=self._inapplicable(line) if isinstance(scores, Failure) else scores or {},
+            metrics=metrics,
             stages_ms=found.stages_ms,
             input_tokens=sum(usage.input_tokens for usage in found.usages),
             output_tokens=sum(usage.output_tokens for usage in found.usages),
-            refused=found.output is not None and failure is None and found.output.refused,
+            refused=failure is None and found.output is not None and found.output.refused,
             error=failure.kind if failure else None,
             error_message=failure.message if failure else "",
         )
+
+    def _judged(self, found: Timed, line: str) -> tuple[dict[str, float | None], Failure | None]:
+        """Return the values of an answer; those that a failed call has, with its failure."""
+        scores = self._scored(found.output, line) if found.output else found.failure
+        if isinstance(scores, Failure):
+            return self._inapplicable(line), scores
+        return scores or {}, None
 
     def _scored(self, output: Output, line: str) -> dict[str, float | None] | Failure:
         values: dict[str, float | None] = {}

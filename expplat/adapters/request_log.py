@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from expplat.adapters.request_files import Faulty, raw_rows
+from expplat.adapters.request_files import raw_rows
+from expplat.adapters.request_raw import Faulty
 from expplat.adapters.request_rows import RowReader
 from expplat.domain.proposal import RequestLogSource
 from expplat.errors import Fault, FaultsError, InputError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from expplat.adapters.request_files import ROW_BYTES, Faulty, Raw, parsed
+from expplat.adapters.request_files import parsed
+from expplat.adapters.request_raw import ROW_BYTES, Faulty, Raw
 from expplat.domain.plain import canonical_json
 from expplat.domain.request import Request
 from expplat.errors import Fault

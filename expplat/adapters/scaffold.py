@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from expplat.adapters.durable import sync_folder
 from expplat.domain.proposal_rules import SLUG_HINT, slug_problem
 from expplat.errors import InputError
 
@@ -113,7 +114,7 @@ def _write(folder: Path, content: Mapping[str, str]) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        _sync(path.parent)
+        sync_folder(path.parent)
 
 
 def _put_in_place(bench: Path, goals: Sequence[Path]) -> None:
@@ -127,7 +128,7 @@ def _put_in_place(bench: Path, goals: Sequence[Path]) -> None:
         for goal in goals:
             _move(bench / goal.name, goal)
             moved.append(goal)
-            _sync(goal.parent)
+            sync_folder(goal.parent)
     except OSError as error:
         for goal in reversed(moved) if error.errno not in (errno.EEXIST, errno.ENOTEMPTY) else ():
             _take_back(goal, bench / goal.name)
@@ -152,14 +153,6 @@ def _move(source: Path, goal: Path) -> None:
         raise
     except OSError:  # a file system without links
         os.rename(source, goal)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_existing(path: Path, hint: str) -> None:

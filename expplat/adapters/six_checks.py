@@ -54,7 +54,7 @@ def _reproducibility(proposal: Proposal, report: ReplayReport | None) -> Check:
     code = (
         "The authors published their code."
         if proposal.paper.code_available
-        else ("The authors did not publish their code.")
+        else "The authors did not publish their code."
     )
     if report is None:
         run = "Not replayed on our requests yet."
@@ -74,18 +74,13 @@ def _reproducibility(proposal: Proposal, report: ReplayReport | None) -> Check:
 
 def _gates(number: int, title: str, concerns: set[Concern], story: Story) -> Check:
     verdicts = _offline_verdicts(story.replay, concerns)
-    waived = tuple(
-        f"Waived ({waiver.concern}): {waiver.reason}"
-        for waiver in story.proposal.waivers
-        if waiver.phase == "offline" and waiver.concern in concerns
-    )
     missing = () if verdicts else ("No gate has judged this yet.",)
     return Check(
         number=number,
         title=title,
         how="measured",
         ruling=joint_ruling(verdicts),
-        evidence=(*_sentences(verdicts), *missing, *waived),
+        evidence=(*_sentences(verdicts), *missing, *_waived(story, "offline", concerns)),
     )
 
 
@@ -107,11 +102,6 @@ def _operations(proposal: Proposal) -> Check:
 
 
 def _online(story: Story) -> Check:
-    waived = tuple(
-        f"Waived ({waiver.concern}): {waiver.reason}"
-        for waiver in story.proposal.waivers
-        if waiver.phase == "online"
-    )
     verdicts = story.looks[-1].verdicts if story.looks else ()
     state = _sentences(verdicts) if verdicts else ("No look at production traffic yet.",)
     return Check(
@@ -119,7 +109,15 @@ def _online(story: Story) -> Check:
         title="Controlled experiment",
         how="measured",
         ruling=joint_ruling(verdicts),
-        evidence=(*state, *waived),
+        evidence=(*state, *_waived(story, "online", set(Concern))),
+    )
+
+
+def _waived(story: Story, phase: str, concerns: set[Concern]) -> tuple[str, ...]:
+    return tuple(
+        f"Waived ({waiver.concern}): {waiver.reason}"
+        for waiver in story.proposal.waivers
+        if waiver.phase == phase and waiver.concern in concerns
     )
 
 

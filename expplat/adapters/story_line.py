@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from expplat.adapters.formatting import NOTHING_YET, claim_text, effect_text, metric_of
+from expplat.adapters.formatting import claim_text, metric_of
 from expplat.adapters.svg_plots import number_of_days, reach_of
 from expplat.domain.gate import Effect, Gate, GateKind, Verdict
 from expplat.domain.metric import Metric
 from expplat.domain.proposal import Proposal
 from expplat.domain.replay import ReplayReport
 from expplat.domain.story import Story
+from expplat.domain.wording import NOTHING_YET, interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,26 +85,21 @@ def _published(proposal: Proposal, held_against: Metric | None) -> Effect:
     )
 
 
-def primary_effect(proposal: Proposal, report: ReplayReport | None) -> Effect | None:
-    """Return the replayed effect on the primary metric; None before a replay."""
-    effects = report.effects if report else ()
-    return next((e for e in effects if e.metric == proposal.problem.primary_metric), None)
-
-
 def replayed_step(proposal: Proposal, report: ReplayReport | None) -> Step:
     """Return what the replay of our own requests measured."""
-    effect = primary_effect(proposal, report)
+    primary = proposal.problem.primary_metric
+    effect = report.effect_on(primary) if report else None
     source = "not replayed yet"
     if report is not None:
         source = f"{report.plan.requests:,} recorded requests"
         source += f"; {effect.method}" if effect else ""
     return Step(
         label="replayed",
-        metric=proposal.problem.primary_metric,
-        text=effect_text(effect),
+        metric=primary,
+        text=interval(effect),
         source=source,
         effect=effect,
-        gate=gate_of(report.verdicts if report else (), proposal.problem.primary_metric),
+        gate=gate_of(report.verdicts if report else (), primary),
     )
 
 
@@ -121,7 +117,7 @@ def online_step(story: Story) -> Step:
     return Step(
         label="online",
         metric=(success.metric if success else None) or NOTHING_YET,
-        text=effect_text(effect),
+        text=interval(effect),
         source=source,
         effect=effect,
         gate=success,

@@ -260,11 +260,11 @@ def number_of_days(look: Look) -> str:
 
 def _oriented(effect: Effect) -> tuple[float | None, float | None, float | None]:
     """Return difference and ends on the axis where better is positive, lower end first."""
-    signed = [
+    turned = [
         None if value is None or not math.isfinite(value) else effect.sign * value
         for value in (effect.difference, effect.low, effect.high)
     ]
-    point, low, high = signed
+    point, low, high = turned
     return (point, low, high) if effect.sign > 0 else (point, high, low)
 
 

@@ -7,35 +7,43 @@ says so. Nothing is lost: `verdict.json` holds the full values, and `names.json`
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from expplat.adapters.formatting import arrow_line, claim_text, effect_text, mark, metric_of
+from expplat.adapters.formatting import arrow_line, claim_text, metric_of
+from expplat.adapters.tracking_names import cut, safe_name
 from expplat.domain.gate import Effect, Ruling, Verdict
 from expplat.domain.metric import Concern, Metric
 from expplat.domain.plain import canonical_json, sha256_of, to_plain
 from expplat.domain.proposal import Proposal
 from expplat.domain.replay import CONTROL, TREATMENT, ArmSummary, ReplayReport
+from expplat.domain.wording import MARKS, interval
 
 VERDICT = "verdict"
-ROLES = (CONTROL, TREATMENT, VERDICT)
-"""The three runs of a replay: flat siblings, because nested runs stay hidden in MLflow's tables."""
+"""The run beside those of control and treatment."""
 
 TABLE = "worst_and_best.json"
 """The requests whose primary metric moved most, in the form that MLflow shows as a table."""
 
-LONGEST_NAME = 250
+SUMMED_UP = frozenset(
+    {
+        "latency_p50_ms",
+        "latency_p95_ms",
+        "latency_p99_ms",
+        "cost_usd_per_1k",
+        "error_fraction",
+        "refusal_fraction",
+    }
+)
+"""Metrics that every run has from the sum of its calls, whether a proposal names them or not; they
+are told there alone, so that no number stands in two places."""
+
 LONGEST_PARAM = 6000
 LONGEST_TAG = 8000
-
-_REFUSED_IN_NAMES = re.compile(r"[^\w\-. :/]", re.ASCII)
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +59,10 @@ class RunContent:
 
 
 def run_contents(report: ReplayReport, proposal: Proposal, page: str) -> tuple[RunContent, ...]:
-    """Return the three runs of a replay: control, treatment, verdict."""
+    """Return the three runs of a replay: control, treatment, verdict.
+
+    Flat siblings, because nested runs stay hidden in MLflow's tables.
+    """
     arms = (_arm_content(report, CONTROL), _arm_content(report, TREATMENT))
     return (*arms, _verdict_content(report, proposal, page))
 
@@ -59,29 +70,6 @@ def run_contents(report: ReplayReport, proposal: Proposal, page: str) -> tuple[R
 def content_sha256(report: ReplayReport) -> str:
     """Return the hash that tells a copy of this very report from one of an earlier measurement."""
     return sha256_of(report)
-
-
-def safe_name(name: str) -> str:
-    """Return the name where MLflow takes it, else a readable stand-in that is the same every time.
-
-    The stand-in ends in eight characters of the name's SHA-256, so two names never meet in one.
-    """
-    is_path = posixpath.normpath(name) == name and not name.startswith(("/", ".."))
-    if name and is_path and len(name) <= LONGEST_NAME and not _REFUSED_IN_NAMES.search(name):
-        return name
-    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
-    cleaned = _REFUSED_IN_NAMES.sub("_", name).replace("..", "__").strip("/")
-    cleaned = re.sub(r"/(\./|/)+", "/", cleaned)
-    return f"{cleaned[: LONGEST_NAME - 9].rstrip('/')}-{digest}".lstrip("/")
-
-
-def cut(text: str, limit: int) -> str:
-    """Return the text without control characters, and where it is too long cut with a note."""
-    clean = _CONTROL_CHARACTERS.sub(" ", text.encode(errors="replace").decode())
-    if len(clean) <= limit:
-        return clean
-    note = f" … (cut; the whole text is {len(clean)} characters)"
-    return clean[: limit - len(note)] + note
 
 
 def _arm_content(report: ReplayReport, arm: str) -> RunContent:
@@ -157,12 +145,13 @@ def _tags(report: ReplayReport, role: str) -> dict[str, str]:
 
 
 def _quality(report: ReplayReport, arm: str) -> dict[str, float | None]:
-    concerns = {metric.name: metric for metric in report.plan.metrics}
+    metrics = {metric.name: metric for metric in report.plan.metrics}
     return {
-        f"{_section(concerns.get(effect.metric))}/{effect.metric}": (
+        f"{_section(metrics.get(effect.metric))}/{effect.metric}": (
             effect.control if arm == CONTROL else effect.treatment
         )
         for effect in report.effects
+        if effect.metric not in SUMMED_UP
     }
 
 
@@ -243,7 +232,7 @@ def note_markdown(report: ReplayReport, proposal: Proposal) -> str:
         "",
         _claim_line(report, proposal),
         "",
-        f"**Ruling: {mark(report.ruling)} {report.ruling.value}**",
+        f"**Ruling: {MARKS[report.ruling]} {report.ruling.value}**",
         "",
         "| | gate | metric | effect | why |",
         "|---|---|---|---|---|",
@@ -260,22 +249,21 @@ def _claim_line(report: ReplayReport, proposal: Proposal) -> str:
     claim = proposal.paper.claim
     primary = proposal.problem.primary_metric
     held_against = metric_of(primary, proposal)
-    replayed = next((effect for effect in report.effects if effect.metric == primary), None)
     return arrow_line(
         (
             f"claimed {_cell(claim.metric)}",
             claim_text(claim, held_against.unit if held_against else ""),
         ),
-        (f"replayed {_cell(primary)}", effect_text(replayed)),
+        (f"replayed {_cell(primary)}", interval(report.effect_on(primary))),
     )
 
 
 def _verdict_row(verdict: Verdict) -> str:
     cells = (
-        f"{mark(verdict.ruling)} {verdict.ruling.value}",
+        f"{MARKS[verdict.ruling]} {verdict.ruling.value}",
         verdict.gate.kind.value,
         verdict.gate.metric or "",
-        effect_text(verdict.effect),
+        interval(verdict.effect),
         verdict.sentence,
     )
     return "| " + " | ".join(_cell(cell) for cell in cells) + " |"

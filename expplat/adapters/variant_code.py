@@ -18,13 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from expplat.adapters.variant_loading import (
+from expplat.adapters.variant_loading import CodeError, load, must_fit, must_measure
+from expplat.adapters.workspace_sources import (
     MESSAGE_CHARACTERS,
-    CodeError,
     last_words,
-    load,
-    must_fit,
-    must_measure,
     place_in,
     workspace_files,
 )

@@ -11,7 +11,7 @@ from expplat.api.service import ServiceDep
 router = APIRouter(tags=["health"])
 
 MAX_SILENCE_S = 3.0
-"""The database is asked four times a second."""
+"""Seconds; the database is asked about five times in each."""
 
 
 @router.get("/health")

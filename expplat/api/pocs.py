@@ -11,11 +11,12 @@ from starlette.responses import JSONResponse, Response
 from expplat.api.access import AdminDep
 from expplat.api.service import ServiceDep
 from expplat.domain.plain import to_plain
+from expplat.domain.proposal_rules import SLUG_PATTERN
 from expplat.flow import read
 
 router = APIRouter(tags=["pocs"])
 
-Slug = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]*$", max_length=200)]
+Slug = Annotated[str, Path(pattern=SLUG_PATTERN)]
 
 
 @router.get("/v1/pocs")

@@ -47,8 +47,8 @@ def _rows(found: tuple[Story, ...]) -> list[tuple[str, ...]]:
             story.poc.slug,
             str(story.poc.stage),
             claimed(story.claimed),
-            interval(story.replayed) if story.replayed else "–",
-            interval(story.online) if story.online else "–",
+            interval(story.replayed),
+            interval(story.online),
             f"{story.traffic_percent:g} %",
         )
         for story in found

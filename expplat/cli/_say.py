@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from expplat.cli._entry import GATE_NOT_PASSED
+
 if TYPE_CHECKING:
     from expplat.domain.gate import Verdict
     from expplat.flow.desk import Stepped
@@ -78,7 +80,7 @@ def stepped(outcome: Stepped, *, as_json: bool) -> None:
     else:
         say(outcome.sentence)
     if outcome.standing:
-        raise typer.Exit(1)
+        raise typer.Exit(GATE_NOT_PASSED)
 
 
 @contextmanager

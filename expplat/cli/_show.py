@@ -36,8 +36,8 @@ def _tell(story: Story) -> None:
     say(f"{story.poc.slug} · {story.poc.stage} · {story.traffic_percent:g} % of units in the test")
     say(f"{story.proposal.paper.title} ({story.proposal.paper.reference})")
     say(f"  claimed   {claimed(story.claimed)}")
-    say(f"  replayed  {interval(story.replayed) if story.replayed else '–'}")
-    say(f"  online    {interval(story.online) if story.online else '–'}")
+    say(f"  replayed  {interval(story.replayed)}")
+    say(f"  online    {interval(story.online)}")
     if story.verdicts:
         say("Verdicts")
         verdicts(story.verdicts)

@@ -45,5 +45,5 @@ def _tell(story: Story) -> None:
     look = story.looks[-1]
     spent = f"{look.information_fraction:.0%} of the plan" if look.information_fraction else "early"
     say(f"  look {look.position + 1} at {look.snapshot.taken_at:%Y-%m-%d %H:%M}, {spent},")
-    say(f"  {look.snapshot.units} units; online {interval(story.online) if story.online else '–'}")
+    say(f"  {look.snapshot.units} units; online {interval(story.online)}")
     verdicts(look.verdicts)

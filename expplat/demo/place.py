@@ -33,9 +33,6 @@ def lay_out(folder: Path, *, fresh: bool) -> Platform:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER).touch()
-    state = folder / ".expplat"
-    state.mkdir(mode=0o700, exist_ok=True)
-    (state / "note.txt").write_text(f"{NOTE}\n", encoding="utf-8")
     for name in CONTENT:
         shutil.copytree(
             _content_root() / name,
@@ -43,8 +40,11 @@ def lay_out(folder: Path, *, fresh: bool) -> Platform:
             dirs_exist_ok=True,
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-    # the demo is embedded whatever the machine is set to, so that it harms no real database
-    return Platform(settings=Settings.from_env(_environment(folder), folder))
+    # Embedded, whatever the machine is set to: a demo harms no real database.
+    settings = Settings.from_env(_environment(folder), folder)
+    settings.state_dir.mkdir(mode=0o700, exist_ok=True)
+    settings.note_file.write_text(f"{NOTE}\n", encoding="utf-8")
+    return Platform(settings=settings)
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,9 +221,9 @@ def _stories(demo: Demo) -> tuple[Story, ...]:
 
 
 def _summary(demo: Demo) -> tuple[Story, ...]:
-    told: Sequence[Story] = _stories(demo)
+    told = _stories(demo)
     text = json.dumps(
         [to_plain(summary(one)) for one in told], indent=2, sort_keys=True, ensure_ascii=False
     )
     (demo.folder / "summary.json").write_text(f"{text}\n", encoding="utf-8")
-    return tuple(told)
+    return told

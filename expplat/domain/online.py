@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from expplat.domain.gate import Verdict
+from expplat.domain.replay import CONTROL, TREATMENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +149,8 @@ class Look:
     """0, 1, 2 … within the phase."""
 
     information_fraction: float
-    """Share of the planned information that had been gathered, at most 1; 0 for a look that was
-    too early to decide and so spent nothing of the error budget."""
+    """How far the plan had come, at most 1: by units, or 1 where its days were over. It says how
+    much of the error budget may be spent; 0 for a look that decided nothing and spent nothing."""
 
     snapshot: Snapshot
     verdicts: tuple[Verdict, ...]

@@ -29,16 +29,7 @@ def to_plain(value: Any) -> Any:
     Raises:
         ValueError: If a number is not finite; a missing statistic is None, never NaN.
     """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            name: to_plain(_as_declared(getattr(value, name), hint))
-            for name, hint in _hints(type(value)).items()
-        }
-    if isinstance(value, typing.Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [to_plain(item) for item in value]
-    return _scalar(value)
+    return _plain(value, Any)
 
 
 def from_plain(kind: type[T], plain: Any) -> T:
@@ -59,11 +50,25 @@ def sha256_of(value: Any) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _as_declared(value: Any, hint: Any) -> Any:
-    """Return a whole number as a float where its field is declared as one."""
-    if type(value) is int and _admits_float(hint):
-        return float(value)
-    return value
+def _plain(value: Any, hint: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        hints = _hints(type(value))
+        return {name: _plain(getattr(value, name), hints[name]) for name in hints}
+    if isinstance(value, typing.Mapping):
+        inner = _hint_of_items(hint, -1)
+        return {str(key): _plain(item, inner) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        inner = _hint_of_items(hint, 0)
+        return [_plain(item, inner) for item in value]
+    return _scalar(float(value) if type(value) is int and _admits_float(hint) else value)
+
+
+def _hint_of_items(hint: Any, place: int) -> Any:
+    """Return what a collection's type says of its items; Any where it says nothing."""
+    if typing.get_origin(hint) is typing.Annotated:
+        return _hint_of_items(typing.get_args(hint)[0], place)
+    stated = typing.get_args(hint)
+    return stated[place] if stated else Any
 
 
 def _admits_float(hint: Any) -> bool:

@@ -154,6 +154,10 @@ class ReplayReport:
         """The verdicts that stand in the way of promotion."""
         return blockers(self.verdicts)
 
+    def effect_on(self, metric: str) -> Effect | None:
+        """Return the effect on a metric over all requests; None where it was not measured."""
+        return next((effect for effect in self.effects if effect.metric == metric), None)
+
     @property
     def verdict_sha256(self) -> str:
         """Hash of the verdicts without the digits that a clock gave.

@@ -36,10 +36,8 @@ class Story:
     @property
     def replayed(self) -> Effect | None:
         """The replayed effect on the primary metric."""
-        if self.replay is None:
-            return None
         primary = self.proposal.problem.primary_metric
-        return next((effect for effect in self.replay.effects if effect.metric == primary), None)
+        return None if self.replay is None else self.replay.effect_on(primary)
 
     @property
     def online(self) -> Effect | None:

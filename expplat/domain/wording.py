@@ -10,11 +10,14 @@ MARKS = {Ruling.PASS: "✓", Ruling.FAIL: "✗", Ruling.UNKNOWN: "?"}
 
 MINUS = "−"
 
+NOTHING_YET = "–"
+"""Stands where there is no number, or no evidence yet."""
+
 
 def number(value: float | None) -> str:
     """Write a number with up to four significant digits; `–` where there is none."""
     if value is None:
-        return "–"
+        return NOTHING_YET
     size = abs(value)
     if size == 0:
         return "0"
@@ -28,7 +31,7 @@ def number(value: float | None) -> str:
 def amount(value: float | None, unit: str) -> str:
     """Write a value with its unit; fractions as percentages."""
     if value is None:
-        return "–"
+        return NOTHING_YET
     if unit == "fraction":
         return f"{number(value * 100)} %"
     return f"{number(value)} {_short(unit)}".rstrip()
@@ -37,27 +40,35 @@ def amount(value: float | None, unit: str) -> str:
 def change(value: float | None, unit: str) -> str:
     """Write a difference with its sign and unit; fractions in percentage points."""
     if value is None:
-        return "–"
+        return NOTHING_YET
     sign = "+" if value > 0 else "±" if value == 0 else ""
     if unit == "fraction":
         return f"{sign}{number(value * 100)} pp"
     return f"{sign}{number(value)} {_short(unit)}".rstrip()
 
 
+def declared(value: float) -> str:
+    """Write a number as a file declares it, without trailing zeros: 5, 2.5, 0.001, 12,000."""
+    return f"{value:,.6g}".replace("-", MINUS)
+
+
 def limit(value: float, unit: str) -> str:
     """Write the size of a difference that a gate declares, such as `3 pp` or `10 ms`."""
-    return f"{number(value * 100)} pp" if unit == "fraction" else amount(value, unit)
+    if unit == "fraction":
+        return f"{declared(value * 100)} pp"
+    return f"{declared(value)} {_short(unit)}".rstrip()
 
 
-def interval(effect: Effect) -> str:
+def interval(effect: Effect | None) -> str:
     """Write an effect's difference with its interval, such as `+4.2 pp [+2.1, +6.3]`."""
+    if effect is None:
+        return NOTHING_YET
     if effect.difference is None:
         return "not estimable"
     if effect.low is None or effect.high is None:
         return f"{change(effect.difference, effect.unit)} [no interval]"
-    return (
-        f"{change(effect.difference, effect.unit)} {bounds(effect.low, effect.high, effect.unit)}"
-    )
+    ends = bounds(effect.low, effect.high, effect.unit)
+    return f"{change(effect.difference, effect.unit)} {ends}"
 
 
 def bounds(low: float, high: float, unit: str) -> str:
@@ -65,6 +76,14 @@ def bounds(low: float, high: float, unit: str) -> str:
     scale = 100.0 if unit == "fraction" else 1.0
     ends = (f"{'+' if end > 0 else ''}{number(end * scale)}" for end in (low, high))
     return f"[{', '.join(ends)}]"
+
+
+def claimed(claim: Claim) -> str:
+    """Write what a paper claims in its own metric, such as `+0.05 [+0.02, +0.08] nDCG@10`."""
+    ends = ""
+    if claim.effect_low is not None and claim.effect_high is not None:
+        ends = f" {bounds(claim.effect_low, claim.effect_high, unit='')}"
+    return f"{change(claim.effect, unit='')}{ends} {claim.metric}"
 
 
 def _decimals(size: float) -> int:
@@ -77,12 +96,3 @@ def _decimals(size: float) -> int:
 
 def _short(unit: str) -> str:
     return {"usd": "USD"}.get(unit, unit)
-
-
-def claimed(claim: Claim) -> str:
-    """Write what a paper claims, such as `+0.05 nDCG@10`."""
-    sign = "+" if claim.effect > 0 else ""
-    ends = ""
-    if claim.effect_low is not None and claim.effect_high is not None:
-        ends = f" [{number(claim.effect_low)}, {number(claim.effect_high)}]"
-    return f"{sign}{number(claim.effect)}{ends} {claim.metric}"

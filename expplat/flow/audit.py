@@ -38,7 +38,8 @@ def verify(*, uow: UnitOfWork) -> Audit:
 
 def _findings(poc: Poc) -> tuple[Finding, ...]:
     found: list[Finding] = []
-    previous_sha256, previous_stage = ZERO_SHA256, None
+    previous_sha256 = ZERO_SHA256
+    previous_stage: Stage | None = None
     for place, step in enumerate(poc.history):
         wrong = ""
         if not step.is_intact:
@@ -47,13 +48,9 @@ def _findings(poc: Poc) -> tuple[Finding, ...]:
             wrong = f"A row is missing: this is row {step.position} in the place of {place}."
         elif step.previous_sha256 != previous_sha256:
             wrong = "The row is not chained to the one before it."
-        elif not _is_open(previous_stage, step.stage):
+        elif step.stage not in NEXT[previous_stage]:
             wrong = f"{step.stage} cannot follow {previous_stage}."
         if wrong:
             found.append(Finding(poc.slug, step.position, wrong))
         previous_sha256, previous_stage = step.sha256, step.stage
     return tuple(found)
-
-
-def _is_open(before: Stage | None, stage: Stage) -> bool:
-    return stage in NEXT[before]

@@ -70,7 +70,7 @@ def write_step(slug: str, step: Step, desk: Desk) -> Poc:
                 by=desk.by,
                 reason=step.reason,
                 proposal_sha256=before.newest.proposal_sha256,
-                traffic_percent=float(step.traffic_percent),
+                traffic_percent=step.traffic_percent,
                 phase=before.newest.phase + step.opens_phase,
                 evidence=dict(step.evidence),
             )

@@ -15,6 +15,9 @@ MAX_TEXT = 500
 MAX_AGE = timedelta(days=30)
 MAX_AHEAD = timedelta(hours=24)
 
+MAX_BITS = 1100
+"""Of a whole number: no float has more than 1,024, and JSON itself knows no limit."""
+
 _BROKEN = re.compile("[\0\ud800-\udfff]")
 """PostgreSQL keeps no NUL, and UTF-8 has no lone surrogates."""
 
@@ -164,7 +167,7 @@ def _size_of_leaf(value: object, field: str) -> int:
         return len(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise EventError("bad_value", _named(field), "It is not a finite number.")
-    if isinstance(value, int) and value.bit_length() > 1100:
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise EventError("bad_value", _named(field), "It is too large a number.")
     return 8
 

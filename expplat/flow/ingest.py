@@ -8,17 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from expplat.domain.online import Exposure, Outcome, QuarantinedEvent
-from expplat.domain.plain import sha256_of
+from expplat.domain.online import QuarantinedEvent
 from expplat.flow.event_fields import EventError, EventFields
-from expplat.flow.ports import Clock, Pocs, UnitOfWork
+from expplat.flow.event_reading import Tests, read_exposure, read_outcome
+from expplat.flow.ports import Clock, UnitOfWork
 
 MAX_ERRORS_SHOWN = 100
-VARIATIONS = ("control", "treatment")
-
-SMALLEST_VALUE = 1e-100
-LARGEST_VALUE = 1e100
-"""Sizes of an outcome, zero apart: its square must be a number too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +77,8 @@ def take_exposures(
     """
     received_at = now()
     with uow:
-        tests = _Tests(uow.pocs)
-        sorted_out = _sort_out(events, lambda event: _exposure(event, tests, received_at))
+        tests = Tests(uow.pocs)
+        sorted_out = _sort_out(events, lambda event: read_exposure(event, tests, received_at))
         new = uow.events.add_exposures([*sorted_out.taken.values()], source=source)
         _set_aside(sorted_out.refused, "exposure", source, received_at, uow)
         uow.commit()
@@ -94,8 +89,8 @@ def take_outcomes(events: Sequence[object], *, source: str, uow: UnitOfWork, now
     """Keep the outcomes of a batch; as `take_exposures`, but every outcome needs an id."""
     received_at = now()
     with uow:
-        tests = _Tests(uow.pocs)
-        sorted_out = _sort_out(events, lambda event: _outcome(event, tests, received_at))
+        tests = Tests(uow.pocs)
+        sorted_out = _sort_out(events, lambda event: read_outcome(event, tests, received_at))
         new = uow.events.add_outcomes([*sorted_out.taken.values()], source=source)
         _set_aside(sorted_out.refused, "outcome", source, received_at, uow)
         uow.commit()
@@ -166,89 +161,3 @@ def _receipt(received: int, new: int, refused: Sequence[_Refused]) -> Receipt:
         rejected=len(refused),
         errors=tuple(fault for fault, _ in refused[:MAX_ERRORS_SHOWN]),
     )
-
-
-class _Tests:
-    """The online tests that events may belong to, each looked up once a batch."""
-
-    def __init__(self, pocs: Pocs) -> None:
-        self._pocs = pocs
-        self._newest_phase: dict[str, int] = {}
-
-    def find(self, name: str, phase: int | None) -> tuple[str, int]:
-        """Return slug and phase of `slug`, of its newest phase, or of a tracking key `slug.pN`."""
-        slug, dot, numeral = name.rpartition(".p")
-        if dot and numeral.isascii() and numeral.isdigit() and len(numeral) < 7:
-            phase = int(numeral)
-        else:
-            slug = name
-        newest = self._newest(slug)
-        phase = newest if phase is None else phase
-        if not 1 <= phase <= newest:
-            raise EventError("unknown_experiment", "experiment", "No test of that name was begun.")
-        return slug, phase
-
-    def _newest(self, slug: str) -> int:
-        if slug not in self._newest_phase:
-            history = self._pocs.find(slug).history
-            self._newest_phase[slug] = max((step.phase for step in history), default=0)
-        return self._newest_phase[slug]
-
-
-_EXPOSURE_FIELDS = frozenset({"id", "experiment", "variation", "unit", "timestamp", "phase"})
-
-
-def _exposure(event: EventFields, tests: _Tests, received_at: datetime) -> Exposure:
-    slug, phase = tests.find(event.text("experiment"), event.integer("phase"))
-    variation = _variation(event)
-    unit = event.text("unit")
-    at = event.instant("timestamp", received_at)
-    own_id = sha256_of(f"{slug}|{phase}|{unit}|{variation}".encode())
-    return Exposure(
-        event_id=event.optional_text("id") or own_id,
-        slug=slug,
-        phase=phase,
-        variation=variation,
-        unit=unit,
-        at=at,
-        received_at=received_at,
-        properties=event.properties(_EXPOSURE_FIELDS),
-    )
-
-
-def _variation(event: EventFields) -> str:
-    value = event.fields.get("variation")
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = VARIATIONS[value] if value in range(len(VARIATIONS)) else ""
-    elif value is None or not isinstance(value, str):
-        value = event.text("variation")
-    if value not in VARIATIONS:
-        message = f"A variation is one of {', '.join(VARIATIONS)}, or its index from 0."
-        raise EventError("unknown_variation", "variation", message)
-    return value
-
-
-_OUTCOME_FIELDS = frozenset({"id", "unit", "metric", "value", "timestamp", "experiment"})
-
-
-def _outcome(event: EventFields, tests: _Tests, received_at: datetime) -> Outcome:
-    event_id = event.text("id", missing_code="id_required")
-    experiment = event.optional_text("experiment")
-    return Outcome(
-        event_id=event_id,
-        unit=event.text("unit"),
-        metric=event.text("metric"),
-        value=_value(event),
-        at=event.instant("timestamp", received_at),
-        received_at=received_at,
-        slug=None if experiment is None else tests.find(experiment, None)[0],
-        properties=event.properties(_OUTCOME_FIELDS),
-    )
-
-
-def _value(event: EventFields) -> float:
-    value = event.number("value", default=1.0)
-    if value != 0 and not SMALLEST_VALUE <= abs(value) <= LARGEST_VALUE:
-        message = f"`value` must be 0, or {SMALLEST_VALUE} to {LARGEST_VALUE} in size."
-        raise EventError("bad_value", "value", message)
-    return value

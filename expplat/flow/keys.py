@@ -6,12 +6,9 @@ import hashlib
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal
 
 from expplat.errors import InputError, KeyRefusedError
 from expplat.flow.ports import AccessKey, Clock, UnitOfWork
-
-Kind = Literal["client", "ingest", "admin"]
 
 PREFIXES: dict[str, str] = {"client": "sdk-", "ingest": "eik_", "admin": "eak_"}
 """How the secret of each kind begins. A client key reads flags and is no secret to its users; an

@@ -11,14 +11,17 @@ from expplat.domain.proposal import OnlinePlan
 from expplat.stats import power
 
 LEAST_POWER = 0.8
-"""A test with a smaller chance of finding `min_effect` is not worth its users."""
+"""A test with a smaller chance that all its gates pass, where the gain is `min_effect` and nothing
+is harmed, is not worth its users."""
 
 
 class Sizing(NamedTuple):
-    """How many units one success gate needs."""
+    """How many units one gate needs."""
 
     metric: str
-    min_effect: float
+    distance: float
+    """What must be told apart, in the metric's unit: `min_effect`, or the margin of a guardrail."""
+
     units_needed: int
     """Both variants together, with the inflation of the sequential plan."""
 
@@ -31,24 +34,28 @@ class Sizing(NamedTuple):
 
 
 def sizings(plan: OnlinePlan) -> tuple[Sizing, ...]:
-    """Return the size that each success gate needs, where its metric says what to expect."""
+    """Return the size that each gate needs, where its metric says what to expect.
+
+    All gates must pass at once, so each needs more power than the test as a whole; alpha stays.
+    """
     metrics = {metric.name: metric for metric in plan.metrics}
     return tuple(
         _sizing(gate, metrics[gate.metric or ""], plan)
         for gate in plan.gates
-        if gate.kind is GateKind.SUPERIORITY and metrics[gate.metric or ""].expected is not None
+        if _says_what_to_expect(metrics[gate.metric or ""])
     )
 
 
 def plan_verdicts(plan: OnlinePlan) -> tuple[Verdict, ...]:
-    """Return a verdict for each success gate that the plan has too few units for."""
+    """Return a verdict for each gate that the plan has too few units for."""
     return tuple(
         Verdict(
             gate=Gate(kind=GateKind.MIN_UNITS, threshold=float(sizing.units_needed)),
             ruling=Ruling.FAIL,
             sentence=(
-                f"{sizing.metric} needs {sizing.units_needed} units to show {sizing.min_effect:g} "
-                f"with {LEAST_POWER:.0%} power; the plan ends at {sizing.max_units}."
+                f"{sizing.metric} needs {sizing.units_needed} units to tell {sizing.distance:g} "
+                f"apart, so that all gates pass with {LEAST_POWER:.0%} power; "
+                f"the plan ends at {sizing.max_units}."
             ),
         )
         for sizing in sizings(plan)
@@ -57,20 +64,28 @@ def plan_verdicts(plan: OnlinePlan) -> tuple[Verdict, ...]:
 
 
 def _sizing(gate: Gate, metric: Metric, plan: OnlinePlan) -> Sizing:
-    least = gate.min_effect or 0.0
+    is_success = gate.kind is GateKind.SUPERIORITY
+    distance = (gate.min_effect if is_success else gate.margin) or 0.0
+    each = power.power_of_each(LEAST_POWER, len(plan.gates) - 1)
     per_variant = power.units_per_arm(
-        least,
-        _variances(metric, least * metric.direction.sign),
+        distance,
+        _variances(metric, distance * metric.direction.sign if is_success else 0.0),
         alpha=gate.alpha,
-        power=LEAST_POWER,
+        power=(1 + each) / 2 if gate.kind is GateKind.EQUIVALENCE else each,
         inflation=power.INFLATION["obf"],
     )
-    return Sizing(metric.name, least, 2 * math.ceil(per_variant), plan.max_units)
+    return Sizing(metric.name, distance, 2 * math.ceil(per_variant), plan.max_units)
+
+
+def _says_what_to_expect(metric: Metric) -> bool:
+    if metric.expected is None:
+        return False
+    return metric.kind is MetricKind.PROPORTION or metric.expected_sd is not None
 
 
 def _variances(metric: Metric, change: float) -> tuple[float, float]:
-    expected = metric.expected or 0.0
     if metric.kind is MetricKind.PROPORTION:
+        expected = metric.expected or 0.0
         moved = min(max(expected + change, 0.0), 1.0)
         return power.proportion_variance(expected), power.proportion_variance(moved)
     variance = (metric.expected_sd or 0.0) ** 2

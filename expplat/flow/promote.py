@@ -6,9 +6,9 @@ from expplat.domain.gate import Gate, GateKind, Ruling, Verdict
 from expplat.domain.poc import Poc, Stage
 from expplat.domain.proposal import Proposal
 from expplat.domain.replay import ReplayPlan, ReplayReport
+from expplat.flow.bench import Bench, planned
 from expplat.flow.desk import Desk, Step, Stepped, write_step
 from expplat.flow.plan import plan_verdicts
-from expplat.flow.replay import Bench, planned
 
 
 def promote(slug: str, *, desk: Desk, bench: Bench) -> Stepped:

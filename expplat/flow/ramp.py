@@ -54,7 +54,7 @@ def hold_blockers(poc: Poc, plan: OnlinePlan, look: Look, now: Clock) -> tuple[V
     """Return what the step has still to wait for: units, and hours since it was opened."""
     hours = (now() - poc.newest.at) / timedelta(hours=1)
     waited = Verdict(
-        gate=Gate(kind=GateKind.MIN_DAYS, threshold=plan.hold.min_hours),
+        gate=Gate(kind=GateKind.MIN_DAYS, threshold=plan.hold.min_hours / 24),
         ruling=Ruling.PASS if hours >= plan.hold.min_hours else Ruling.UNKNOWN,
         sentence=f"The step has stood {hours:.1f} h of {plan.hold.min_hours:g} h.",
     )

@@ -2,50 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from expplat.domain.plain import sha256_of, to_plain
+from expplat.domain.metric import Metric
+from expplat.domain.plain import to_plain
 from expplat.domain.poc import Poc, Stage
 from expplat.domain.proposal import Proposal
-from expplat.domain.replay import CONTROL, TREATMENT, ReplayPlan, ReplayReport
+from expplat.domain.replay import (
+    CONTROL,
+    TREATMENT,
+    ArmSummary,
+    ReplayPlan,
+    ReplayReport,
+    ReplayRow,
+)
 from expplat.errors import TrackingError
 from expplat.flow import evidence
+from expplat.flow.bench import Bench, planned
 from expplat.flow.desk import Desk, Step, write_step
 from expplat.flow.ports import (
     Clock,
     Engine,
-    Journal,
-    Prices,
     Progress,
     ReportPages,
-    RequestLogs,
     SpecReader,
     Tracking,
     UnitOfWork,
     UnitOfWorkFactory,
-    VariantCode,
 )
 from expplat.gates import judge
-from expplat.metrics.catalogue import resolve
 from expplat.metrics.summary import arm_summary
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """What a replay is measured with: the workspace and the ports that read it."""
-
-    workspace: Path
-    state_dir: Path
-    code: VariantCode
-    logs: RequestLogs
-    prices: Prices
-    journal: Journal
 
 
 class Replayed(NamedTuple):
@@ -148,58 +135,6 @@ def sync(
     return Synced(tuple(copied), (), "")
 
 
-@contextmanager
-def planned(poc: Poc, proposal: Proposal, bench: Bench, attempt: int) -> Iterator[ReplayPlan]:
-    """Freeze the log, probe the code, and give the plan with the id that all of it makes.
-
-    The id is a hash of everything that can change the answer: the same id means the same evidence.
-    """
-    metrics = resolve(proposal.metrics)
-    hashes = bench.code.probe(bench.workspace, proposal.variants, metrics)
-    prices = bench.prices.read(bench.workspace)
-    root = bench.state_dir / "replays"
-    incoming = root / f".incoming-{poc.slug}-{os.getpid()}"
-    try:
-        log = bench.logs.freeze(
-            proposal.request_log,
-            workspace=bench.workspace,
-            folder=incoming,
-            shard_requests=proposal.measurement.shard_requests,
-        )
-        made_of = (
-            poc.newest.proposal_sha256,
-            log.sha256,
-            hashes.control_sha256,
-            hashes.treatment_sha256,
-            prices,
-            attempt,
-        )
-        replay_id = sha256_of(made_of)[:16]
-        folder = root / replay_id
-        if not folder.exists():
-            incoming.rename(folder)
-        yield ReplayPlan(
-            replay_id=replay_id,
-            slug=poc.slug,
-            workspace=str(bench.workspace),
-            folder=str(folder),
-            shards=log.shards,
-            requests=log.requests,
-            control=proposal.variants.control,
-            treatment=proposal.variants.treatment,
-            metrics=metrics,
-            measurement=proposal.measurement,
-            prices=prices,
-            proposal_sha256=poc.newest.proposal_sha256,
-            log_sha256=log.sha256,
-            control_sha256=hashes.control_sha256,
-            treatment_sha256=hashes.treatment_sha256,
-            attempt=attempt,
-        )
-    finally:
-        shutil.rmtree(incoming, ignore_errors=True)
-
-
 def _attempt(poc: Poc, again: bool) -> int:
     """Return which measurement of the present revision this is; 1 unless asked for again."""
     done = 0
@@ -223,18 +158,14 @@ def _measure(
     rows = tuple(bench.journal.rows(plan))
     effects = evidence.effects_of(rows, plan.metrics, proposal.offline_gates, plan.measurement)
     by_metric = {effect.metric: effect for effect in effects}
-    name = proposal.problem.primary_metric
-    primary = next(metric for metric in plan.metrics if metric.name == name)
+    primary = _metric(plan, proposal.problem.primary_metric)
     worst, best = evidence.extremes(rows, primary, plan.measurement)
     return ReplayReport(
         plan=plan,
         engine=engine.name,
         started_at=started_at,
         finished_at=now(),
-        arms={
-            arm: arm_summary([row.calls[arm] for row in rows if arm in row.calls])
-            for arm in (CONTROL, TREATMENT)
-        },
+        arms=_arms(rows),
         effects=effects,
         segments=evidence.segment_effects(rows, primary, plan.measurement),
         verdicts=tuple(
@@ -243,6 +174,17 @@ def _measure(
         worst=worst,
         best=best,
     )
+
+
+def _metric(plan: ReplayPlan, name: str) -> Metric:
+    return next(metric for metric in plan.metrics if metric.name == name)
+
+
+def _arms(rows: Sequence[ReplayRow]) -> dict[str, ArmSummary]:
+    return {
+        arm: arm_summary([row.calls[arm] for row in rows if arm in row.calls])
+        for arm in (CONTROL, TREATMENT)
+    }
 
 
 def _step(report: ReplayReport) -> Step:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
-from expplat.domain.gate import METRIC_GATES, GateKind, Ruling, Verdict, blockers
+from expplat.domain.gate import METRIC_GATES, Gate, GateKind, Ruling, Verdict, blockers
+from expplat.gates.metric_rules import gain_of
 
 HARMFUL = frozenset({GateKind.NON_INFERIORITY, GateKind.EQUIVALENCE, GateKind.SRM})
 """The guardrails: a failure of one of these ends the test at any look."""
@@ -43,29 +44,49 @@ def decide(verdicts: tuple[Verdict, ...], *, final: bool) -> Decision:
         final: Whether the plan's units or days are spent.
     """
     failed = [verdict for verdict in verdicts if verdict.ruling is Ruling.FAIL]
-    harmed = next((verdict for verdict in failed if verdict.gate.kind in HARMFUL), None)
-    if harmed is not None:
-        return Decision(Action.ROLL_BACK, harmed.sentence)
+    for harmed in failed:
+        if is_harm(harmed):
+            return Decision(Action.ROLL_BACK, harmed.sentence)
     standing = blockers(verdicts)
     if verdicts and not standing:
         return Decision(Action.GRADUATE, "Every online gate passed.")
-    unfit = next((verdict for verdict in standing if _is_unfit(verdict)), None)
+    unfit = next(filter(_is_unfit, standing), None)
     if unfit is not None:
-        action = Action.HOLD if final or unfit.ruling is Ruling.FAIL else Action.KEEP_RUNNING
-        return Decision(action, unfit.sentence)
-    futile = next((verdict for verdict in failed), None)
-    if futile is not None:
-        return Decision(Action.ROLL_BACK, futile.sentence)
+        may_wait = unfit.ruling is Ruling.UNKNOWN and not final
+        return Decision(Action.KEEP_RUNNING if may_wait else Action.HOLD, unfit.sentence)
+    if failed:
+        return Decision(Action.ROLL_BACK, failed[0].sentence)
     if final:
         return Decision(Action.ROLL_BACK, f"Inconclusive: the plan is spent. {_sentence(standing)}")
     return Decision(Action.KEEP_RUNNING, _sentence(standing))
 
 
+def is_harm(verdict: Verdict) -> bool:
+    """Whether a verdict proves harm: a guardrail that failed, or a success metric that surely lost.
+
+    A success metric whose whole interval lies below 0 harms users today; one that is only proven
+    too small to matter does not.
+    """
+    if verdict.ruling is not Ruling.FAIL:
+        return False
+    gain = gain_of(verdict.effect) if verdict.effect else None
+    return verdict.gate.kind in HARMFUL or (gain is not None and gain.high < 0)
+
+
+def alarms(verdicts: Iterable[Verdict]) -> frozenset[Gate]:
+    """Return the gates that a person should hear of at once: harm, or evidence that is unfit."""
+    return frozenset(
+        verdict.gate
+        for verdict in verdicts
+        if is_harm(verdict) or (verdict.gate.kind in STEP_HEALTH and verdict.ruling is Ruling.FAIL)
+    )
+
+
 def step_blockers(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
     """Return what keeps a ramp step from widening.
 
-    A step passes when its health gates pass and every guardrail has an interval in which harm is
-    not proven; a guardrail without evidence blocks. Success is not asked for before graduation.
+    A step passes when its health gates pass, every guardrail has an interval, and no harm is
+    proven; a guardrail without evidence blocks. Success is not asked for before graduation.
     """
     return tuple(verdict for verdict in verdicts if _blocks_step(verdict))
 
@@ -73,9 +94,9 @@ def step_blockers(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
 def _blocks_step(verdict: Verdict) -> bool:
     if verdict.gate.kind in STEP_HEALTH:
         return verdict.ruling is not Ruling.PASS
-    if verdict.gate.kind in HARMFUL:
-        return verdict.ruling is Ruling.FAIL or not _has_interval(verdict)
-    return False
+    if verdict.gate.kind in HARMFUL and not _has_interval(verdict):
+        return True
+    return is_harm(verdict)
 
 
 def _is_unfit(verdict: Verdict) -> bool:

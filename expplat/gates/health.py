@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import itemgetter
 
 from expplat.domain.gate import Gate, GateKind, Ruling, Verdict
 from expplat.domain.metric import Metric, MetricKind
-from expplat.domain.online import Snapshot
+from expplat.domain.online import ArmStatistics, Snapshot
 from expplat.domain.proposal import Health
 from expplat.domain.replay import CONTROL, TREATMENT
 from expplat.domain.wording import amount
@@ -37,7 +38,8 @@ def health_verdicts(
 
 def srm(alpha: float, snapshot: Snapshot, p: float | None) -> Verdict:
     """Fail a split that chance does not explain: whoever is missing was not lost at random."""
-    counts = f"{_units(snapshot, CONTROL)} control, {_units(snapshot, TREATMENT)} treatment"
+    control, treatment = snapshot.arm(CONTROL).units, snapshot.arm(TREATMENT).units
+    counts = f"{control} control, {treatment} treatment"
     if p is None or snapshot.units == 0:
         return _answer(GateKind.SRM, alpha, Ruling.UNKNOWN, "No unit has been exposed yet.")
     if p <= alpha:
@@ -53,7 +55,7 @@ def max_multiple_exposures(limit: float, snapshot: Snapshot) -> Verdict:
     if units == 0:
         return _answer(kind, limit, Ruling.UNKNOWN, "No unit has been exposed yet.")
     shown = f"{both} of {units} units were shown both variants"
-    if both <= limit * units:
+    if both / units <= limit:
         return _answer(kind, limit, Ruling.PASS, f"{shown}.")
     ruling = Ruling.UNKNOWN if both < FEW_UNITS else Ruling.FAIL
     return _answer(kind, limit, ruling, f"{shown}; {amount(limit, 'fraction')} are allowed.")
@@ -61,7 +63,7 @@ def max_multiple_exposures(limit: float, snapshot: Snapshot) -> Verdict:
 
 def min_units(least: int, snapshot: Snapshot) -> Verdict:
     """Hold until each variant has enough units for an interval to mean something."""
-    fewest = min(_units(snapshot, CONTROL), _units(snapshot, TREATMENT))
+    fewest = snapshot.fewest_units
     ruling = Ruling.PASS if fewest >= least else Ruling.UNKNOWN
     return _answer(
         GateKind.MIN_UNITS, least, ruling, f"{fewest} units in the smaller variant, {least} needed."
@@ -79,15 +81,15 @@ def min_days(least: float, snapshot: Snapshot) -> Verdict:
 def data_quality(limit: float, snapshot: Snapshot, metrics: Iterable[Metric]) -> Verdict:
     """Fail where a variant's units lack the values of a metric that needs one for each."""
     kind = GateKind.DATA_QUALITY
-    needing = [metric.name for metric in metrics if metric.kind is MetricKind.MEAN]
-    if snapshot.units == 0:
-        return _answer(kind, limit, Ruling.UNKNOWN, "No unit has been exposed yet.")
-    worst, where = 0.0, ""
-    for name in needing:
-        for variant in (CONTROL, TREATMENT):
-            missing = _missing_fraction(snapshot, variant, name)
-            if missing > worst:
-                worst, where = missing, f"{name} under {variant}"
+    if snapshot.fewest_units == 0:
+        return _answer(kind, limit, Ruling.UNKNOWN, "A variant has not been shown to any unit yet.")
+    missing = {
+        f"{metric.name} under {variant}": _missing_fraction(snapshot.arm(variant), metric.name)
+        for metric in metrics
+        if metric.kind is MetricKind.MEAN
+        for variant in (CONTROL, TREATMENT)
+    }
+    where, worst = max(missing.items(), key=itemgetter(1), default=("", 0.0))
     if worst <= limit:
         return _answer(kind, limit, Ruling.PASS, f"At most {amount(worst, 'fraction')} missing.")
     sentence = (
@@ -97,17 +99,8 @@ def data_quality(limit: float, snapshot: Snapshot, metrics: Iterable[Metric]) ->
     return _answer(kind, limit, Ruling.FAIL, sentence)
 
 
-def _units(snapshot: Snapshot, variant: str) -> int:
-    arm = snapshot.arms.get(variant)
-    return 0 if arm is None else arm.units
-
-
-def _missing_fraction(snapshot: Snapshot, variant: str, metric: str) -> float:
-    arm = snapshot.arms.get(variant)
-    if arm is None or arm.units == 0:
-        return 1.0
-    moments = arm.metrics.get(metric)
-    return 1.0 - (0 if moments is None else moments.n) / arm.units
+def _missing_fraction(arm: ArmStatistics, metric: str) -> float:
+    return (arm.units - arm.moments(metric).n) / arm.units
 
 
 def _answer(kind: GateKind, threshold: float, ruling: Ruling, sentence: str) -> Verdict:

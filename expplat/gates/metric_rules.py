@@ -54,6 +54,8 @@ def superiority(gate: Gate, effect: Effect, sized: bool) -> Answer:
         return _not_estimable(effect)
     asked = f"the {limit(least, effect.unit)} that matters"
     shown = f"{effect.metric} changed by {interval(effect)}"
+    if gain.high < 0:
+        return Answer(Ruling.FAIL, f"{shown}: surely worse than control.")
     if gain.high < least:
         return Answer(Ruling.FAIL, f"{shown}: proven smaller than {asked}.")
     if gain.low <= 0:

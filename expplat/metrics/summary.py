@@ -20,12 +20,7 @@ def arm_summary(records: Sequence[CallRecord]) -> ArmSummary:
     """
     errors = Counter(record.error.value for record in records if record.error is not None)
     p50, p95, p99 = _percentiles([record.latency_ms for record in records])
-    stages = {
-        name: _percentiles(
-            [record.stages_ms[name] for record in records if name in record.stages_ms]
-        )
-        for name in sorted({name for record in records for name in record.stages_ms})
-    }
+    stages = {name: _percentiles(spent_ms) for name, spent_ms in _stages(records).items()}
     return ArmSummary(
         calls=len(records),
         errors=dict(sorted(errors.items())),
@@ -39,6 +34,15 @@ def arm_summary(records: Sequence[CallRecord]) -> ArmSummary:
         input_tokens=sum(record.input_tokens for record in records),
         output_tokens=sum(record.output_tokens for record in records),
     )
+
+
+def _stages(records: Sequence[CallRecord]) -> dict[str, list[float]]:
+    """Return the times of each stage, by its name, over the calls that entered it."""
+    found: dict[str, list[float]] = {}
+    for record in records:
+        for name, spent_ms in record.stages_ms.items():
+            found.setdefault(name, []).append(spent_ms)
+    return dict(sorted(found.items()))
 
 
 def _percentiles(values: Sequence[float]) -> tuple[float, float, float]:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from expplat.domain.online import Moments
-
-EMPTY = Moments(n=0, mean=0.0, m2=0.0)
-"""The moments of nothing; merging it changes nothing."""
+from expplat.domain.online import NO_MOMENTS, Moments
 
 
 def moments_of(values: Iterable[float]) -> Moments:
@@ -23,7 +20,7 @@ def moments_of(values: Iterable[float]) -> Moments:
     """
     numbers = [float(value) for value in values]
     if not numbers:
-        return EMPTY
+        return NO_MOMENTS
     if not all(math.isfinite(number) for number in numbers):
         return Moments(n=len(numbers), mean=math.nan, m2=math.nan)
     # The mean of the distances corrects the rounding of the mean itself.
@@ -58,7 +55,7 @@ def of_proportion(successes: int, n: int) -> Moments:
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} of {n} is not a count of successes")
     if n == 0:
-        return EMPTY
+        return NO_MOMENTS
     return Moments(n=n, mean=successes / n, m2=successes * (n - successes) / n)
 
 

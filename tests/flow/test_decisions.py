@@ -15,16 +15,10 @@ from expplat.domain.online import ArmStatistics, Moments, Snapshot
 from expplat.domain.proposal import Health, Hold, OnlinePlan
 from expplat.flow.look import read
 from expplat.gates.decision import Action, decide, step_blockers
+from tests.builders import SUCCESS
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 
-SUCCESS = Metric(
-    name="task_success",
-    kind=MetricKind.PROPORTION,
-    direction=Direction.HIGHER,
-    unit="fraction",
-    concern=Concern.ACCURACY,
-)
 ERRORS = Metric(
     name="errors",
     kind=MetricKind.PROPORTION,

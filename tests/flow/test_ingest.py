@@ -89,7 +89,7 @@ def test_an_exposure_is_read_whole(make_uow):
             event_id="e1",
             slug=SLUG,
             phase=2,
-            variation="treatment",
+            variant="treatment",
             unit="u1",
             at=datetime(2026, 6, 1, 11, 30, tzinfo=UTC),
             received_at=NOW,
@@ -138,7 +138,7 @@ def test_a_test_is_named_by_slug_or_tracking_key(make_uow, fields, phase):
 def test_a_variation_is_a_key_or_an_index(make_uow, sent, kept_as):
     (kept,) = what_is_kept(make_uow, ingest.take_exposures, EXPOSURE | {"variation": sent})
 
-    assert kept.variation == kept_as
+    assert kept.variant == kept_as
 
 
 def test_an_exposure_without_an_id_gets_one_of_its_content(make_uow):

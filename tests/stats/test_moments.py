@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expplat.domain.online import Moments
-from expplat.stats.moments import EMPTY, merge, moments_of, of_proportion, variance
+from expplat.domain.online import NO_MOMENTS, Moments
+from expplat.stats.moments import merge, moments_of, of_proportion, variance
 
 NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)
 
@@ -34,8 +34,8 @@ def test_merging_parts_equals_taking_all_at_once(one, other):
 def test_merging_nothing_changes_nothing():
     some = moments_of([1.0, 5.0])
 
-    assert merge(some, EMPTY) == some
-    assert merge(EMPTY, some) == some
+    assert merge(some, NO_MOMENTS) == some
+    assert merge(NO_MOMENTS, some) == some
 
 
 def test_a_mean_of_a_billion_does_not_eat_the_variance():
@@ -68,7 +68,7 @@ def test_a_proportion_has_the_moments_of_its_zeros_and_ones():
 
     assert (found.n, found.mean) == (10, 0.3)
     assert found.m2 == pytest.approx(listed.m2)
-    assert of_proportion(0, 0) == EMPTY
+    assert of_proportion(0, 0) == NO_MOMENTS
 
 
 @pytest.mark.parametrize("successes", [-1, 11])
@@ -82,4 +82,4 @@ def test_one_value_has_no_variance():
 
 
 def test_nothing_has_the_moments_of_nothing():
-    assert moments_of([]) == EMPTY
+    assert moments_of([]) == NO_MOMENTS

@@ -60,10 +60,9 @@ class SqlPocs:
             ValueError: If its hash is not of what a reader will find.
         """
         newest = poc.newest
-        values = {name: getattr(newest, name) for name in transitions.c.keys()}  # noqa: SIM118
+        values = {name: getattr(newest, name) for name in transitions.c.keys()}  # noqa: SIM118  (no dict: iterating gives columns)
         values["stage"] = newest.stage.value
         values["evidence"] = canonical_json(newest.evidence).decode()
-        values["traffic_percent"] = float(newest.traffic_percent)
         if not _transition(values).is_intact:
             raise ValueError(f"{poc.slug}: the newest transition is not what its hash was taken of")
         try:

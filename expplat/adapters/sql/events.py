@@ -13,15 +13,16 @@ from expplat.adapters.sql.inserts import insert_or_ignore
 from expplat.adapters.sql.snapshot import take_snapshot
 from expplat.adapters.sql.tables import exposures, outcomes
 from expplat.domain.metric import Metric
-from expplat.domain.online import Exposure, Outcome, Snapshot
+from expplat.domain.online import (
+    LARGEST_VALUE,
+    SMALLEST_VALUE,
+    Exposure,
+    Outcome,
+    Snapshot,
+    is_storable,
+)
 from expplat.domain.plain import canonical_json
 from expplat.errors import InputError
-
-SMALLEST_VALUE = 1e-100
-"""Smallest distance from zero that an outcome may have, zero apart."""
-
-LARGEST_VALUE = 1e100
-"""Largest distance from zero that an outcome may have: a square of it is still a number."""
 
 
 class SqlEvents:
@@ -82,11 +83,6 @@ class SqlEvents:
         rows = [_row(first_of_each[event_id], source) for event_id in sorted(first_of_each)]
         statement = insert_or_ignore(self._connection, table).returning(table.c.event_id)
         return frozenset(self._connection.scalars(statement, rows))
-
-
-def is_storable(value: float) -> bool:
-    """Whether statistics can be made of the value; those that cannot belong in quarantine."""
-    return value == 0 or SMALLEST_VALUE <= abs(value) <= LARGEST_VALUE
 
 
 def _row(event: Exposure | Outcome, source: str) -> Mapping[str, Any]:

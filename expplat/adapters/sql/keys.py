@@ -42,7 +42,9 @@ class SqlKeys:
         first = func.coalesce(access_keys.c.revoked_at, at)
         own = update(access_keys).where(access_keys.c.key_id == key_id)
         if self._connection.execute(own.values(revoked_at=first)).rowcount == 0:
-            raise NotFoundError(f"No key has the id {key_id!r}.", hint="`expplat keys` lists them.")
+            raise NotFoundError(
+                f"No key has the id {key_id!r}.", hint="`expplat keys list` names them."
+            )
 
     def _read(self, wanted: Select[*tuple[object, ...]]) -> tuple[AccessKey, ...]:
         return tuple(AccessKey(**row._mapping) for row in self._connection.execute(wanted))

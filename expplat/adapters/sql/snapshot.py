@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, String, bindparam, text
 
 from expplat.domain.metric import Metric, MetricKind
-from expplat.domain.online import ArmStatistics, Moments
+from expplat.domain.online import NO_MOMENTS, ArmStatistics, Moments
 from expplat.domain.replay import CONTROL, TREATMENT
+from expplat.stats.moments import merge
 
 # Two words are for SQLite's planner, and none of them changes a result: CROSS JOIN makes it walk
 # from the units to their outcomes, MATERIALIZED makes it work out the few centres only once.
@@ -122,7 +123,9 @@ def take_snapshot(
         arm: ArmStatistics(
             units=units.get(arm, 0),
             metrics={
-                metric.name: _with_zeros(seen.get((arm, metric.name)), metric, units.get(arm, 0))
+                metric.name: _with_zeros(
+                    seen.get((arm, metric.name), NO_MOMENTS), metric, units.get(arm, 0)
+                )
                 for metric in metrics
             },
         )
@@ -150,18 +153,11 @@ def _moments(row: Row[Any]) -> Moments:
     return Moments(n=row.number, mean=row.centre + row.drift / row.number, m2=max(0.0, m2))
 
 
-def _with_zeros(seen: Moments | None, metric: Metric, units: int) -> Moments:
-    """Merge what was seen with the units of which nothing was, which are worth 0 (Chan 1979)."""
-    if seen is None:
-        seen = Moments(n=0, mean=0.0, m2=0.0)
-    zeros = units - seen.n
-    if metric.kind is MetricKind.MEAN or zeros == 0:
+def _with_zeros(seen: Moments, metric: Metric, units: int) -> Moments:
+    """Merge what was seen with the units of which nothing was: worth 0, but left out of a mean."""
+    if metric.kind is MetricKind.MEAN:
         return seen
-    return Moments(
-        n=units,
-        mean=seen.mean * seen.n / units,
-        m2=seen.m2 + seen.mean * seen.mean * seen.n * zeros / units,
-    )
+    return merge(seen, Moments(n=units - seen.n, mean=0.0, m2=0.0))
 
 
 def _total(rows: Sequence[Row[Any]], line: str) -> int:

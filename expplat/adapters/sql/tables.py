@@ -120,7 +120,7 @@ exposures = Table(
     Column("event_id", Key, primary_key=True),
     Column("slug", Key, nullable=False),
     Column("phase", Integer, nullable=False),
-    Column("variation", Key, nullable=False),
+    Column("variation", Key, key="variant", nullable=False),
     Column("unit", Key, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),

@@ -27,16 +27,10 @@ from expplat.domain.proposal import (
 )
 from expplat.domain.replay import ArmSummary, ReplayPlan, ReplayReport, RequestDelta
 from expplat.domain.story import Story
+from tests.builders import RECALL, SUCCESS
 
 START = datetime(2026, 10, 5, 9, 0, tzinfo=UTC)
 
-RECALL = Metric(
-    name="recall_at_5",
-    kind=MetricKind.MEAN,
-    direction=Direction.HIGHER,
-    unit="fraction",
-    concern=Concern.ACCURACY,
-)
 LATENCY = Metric(
     name="latency_p95_ms",
     kind=MetricKind.QUANTILE,
@@ -50,13 +44,6 @@ COST = Metric(
     direction=Direction.LOWER,
     unit="usd",
     concern=Concern.COST,
-)
-SUCCESS = Metric(
-    name="task_success",
-    kind=MetricKind.PROPORTION,
-    direction=Direction.HIGHER,
-    unit="fraction",
-    concern=Concern.ACCURACY,
 )
 ANSWER_MS = Metric(
     name="answer_ms",

@@ -247,9 +247,15 @@ def test_an_effect_that_could_not_be_computed_is_drawn_as_not_estimable() -> Non
 def test_marks_stay_inside_their_plots_at_any_scale(exponent: int) -> None:
     html = PAGES.poc_page(scaled(running_story(), 10.0**exponent))
 
-    for width, drawing in re.findall(r'<svg[^>]*viewBox="0 0 ([\d.]+) .+?>(.+?)</svg>', html, re.S):
-        places = [float(x) for x in re.findall(r' (?:cx|x1|x2)="([^"]+)"', drawing)]
-        assert all(0 <= x <= float(width) for x in places)
+    drawings = re.findall(r'<svg[^>]*viewBox="0 0 ([\d.]+) .+?>(.+?)</svg>', html, re.S)
+    places = [
+        (float(x), float(width))
+        for width, drawing in drawings
+        for x in re.findall(r' (?:cx|x1|x2)="([^"]+)"', drawing)
+    ]
+    assert len(drawings) >= 5
+    assert len(places) > 3 * len(drawings)
+    assert [place for place in places if not 0 <= place[0] <= place[1]] == []
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,6 @@ def test_the_revision_that_is_opened_is_that_of_the_newest_script():
     assert head_revision() == HEAD_REVISION
 
 
-def test_the_scripts_have_no_init_which_would_hide_the_library():
-    assert not list((CHECKOUT / "alembic").rglob("__init__.py"))
-
-
 def test_an_upgrade_makes_every_table_and_agrees_with_the_models(empty_database_url):
     upgrade(empty_database_url)
 

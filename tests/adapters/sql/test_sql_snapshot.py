@@ -71,7 +71,7 @@ def some_events(seed, units=300, shift=0.0):
 
 def by_pandas(exposures, outcomes):
     """Do the same sums again, by other means."""
-    shown = pd.DataFrame([(e.unit, e.variation, e.at, e.event_id) for e in exposures])
+    shown = pd.DataFrame([(e.unit, e.variant, e.at, e.event_id) for e in exposures])
     shown.columns = ["unit", "variation", "at", "id"]
     first = shown.sort_values(["at", "id"]).drop_duplicates("unit").set_index("unit")
     happened = pd.DataFrame([(o.unit, o.metric, o.value, o.at, o.slug) for o in outcomes])
@@ -217,8 +217,8 @@ def test_a_unit_without_an_outcome_is_zero_but_has_no_mean(uow_factory):
 
 def test_the_first_exposure_decides_and_outcomes_count_from_it_on(uow_factory):
     exposures = [
-        an_exposure(variation="treatment", at=T0 + timedelta(seconds=10)),
-        an_exposure(variation="control", at=T0 + timedelta(seconds=20)),
+        an_exposure(variant="treatment", at=T0 + timedelta(seconds=10)),
+        an_exposure(variant="control", at=T0 + timedelta(seconds=20)),
     ]
     outcomes = [
         an_outcome(metric="tickets", value=value, event_id=name, at=T0 + timedelta(seconds=second))

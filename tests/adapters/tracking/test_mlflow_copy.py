@@ -17,13 +17,16 @@ import pytest
 
 from expplat.adapters.mlflow_store import open_store, public_base, store_lock
 from expplat.adapters.mlflow_tracking import MlflowTracking
-from expplat.adapters.tracking_content import ROLES, cut, run_contents, safe_name
+from expplat.adapters.tracking_content import SUMMED_UP, run_contents
+from expplat.adapters.tracking_names import cut, safe_name
 from expplat.domain.plain import canonical_json
 from expplat.domain.proposal import Variant
 from expplat.domain.replay import ReplayReport
 from expplat.errors import TrackingError
+from expplat.metrics.catalogue import built_in
 from tests.adapters.pages.example_stories import proposal, report
 
+ROLES = ("control", "treatment", "verdict")
 PAGE = "<!doctype html><title>replay</title>"
 
 
@@ -97,6 +100,31 @@ def test_every_number_reads_back_as_it_was_measured(store: Store) -> None:
     assert verdict["delta/recall_at_5"] == 0.041
     assert verdict["delta/recall_at_5/ci_low"] == 0.041 - 0.013
     assert verdict["delta/recall_at_5/ci_high"] == 0.041 + 0.013
+
+
+def test_no_number_of_a_variant_is_logged_in_two_places() -> None:
+    names = ("latency_ms", *sorted(SUMMED_UP))
+    metrics = tuple(built_in(name) for name in names)
+    effects = tuple(replace(report().effects[0], metric=name, control=7.5) for name in names)
+    one = report("places", effects=effects, plan=replace(report().plan, metrics=metrics))
+
+    control, _, verdict = run_contents(one, proposal("places"), PAGE)
+
+    assert [key for key, value in control.metrics.items() if value == 7.5] == [
+        "latency_ms/latency_ms"
+    ]
+    assert control.metrics["latency_ms/p95"] == 184.0
+    assert {f"delta/{name}" for name in names} <= set(verdict.metrics)
+
+
+def test_every_metric_that_is_summed_up_is_built_in_and_in_the_summary() -> None:
+    (control, *_) = run_contents(report("none", effects=()), proposal("none"), PAGE)
+
+    assert all(built_in(name) for name in SUMMED_UP)
+    assert {"latency_ms/p50", "latency_ms/p95", "latency_ms/p99", "cost/usd_per_1k"} <= set(
+        control.metrics
+    )
+    assert {"errors/fraction", "refusals/fraction"} <= set(control.metrics)
 
 
 def test_an_improvement_points_up_also_where_lower_is_better(store: Store) -> None:
