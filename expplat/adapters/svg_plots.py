@@ -240,7 +240,7 @@ def _stage_bars(
 
 def _look_mark(look: Look, effect: Effect, scale: Scale, x: float) -> LookMark:
     decisive = look.information_fraction > 0
-    kind = f"{look.information_fraction:.0%} of the information" if decisive else "monitoring only"
+    kind = f"{look.information_fraction:.0%} of the plan" if decisive else "monitoring only"
     return LookMark(
         x=round(x, 1),
         interval=_interval(_oriented(effect), scale),

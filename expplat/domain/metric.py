@@ -68,11 +68,11 @@ class Metric:
     that returns the value of one request as a finite number, or None where it does not apply."""
 
     expected: float | None = None
-    """Online success metrics: the value under control that your monitoring shows; with it the plan
-    says how many units the test needs."""
+    """Online: the value under control that your monitoring shows. Success metrics need it, so that
+    the test can be sized; guardrails that have it are sized for their margin too."""
 
     expected_sd: Annotated[float, Gt(0)] | None = None
-    """Online success metrics of the kind `mean` or `count`: standard deviation between units."""
+    """Online, kinds `mean` and `count`: standard deviation between units, for the same purpose."""
 
     worst: float | None = None
     """What a failed call counts as under `errors: worst`; 0 where higher is better and 1 where

@@ -173,7 +173,7 @@ def test_every_code_of_a_refused_event_is_documented() -> None:
     text = (REFERENCE / "http-api.md").read_text(encoding="utf-8")
     codes = {
         str(node.args[0].value)
-        for name in ("event_fields", "ingest")
+        for name in ("event_fields", "event_reading")
         for node in ast.walk(ast.parse((ROOT / f"expplat/flow/{name}.py").read_text()))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
