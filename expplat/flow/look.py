@@ -257,6 +257,8 @@ def _effect(metric: Metric, control: Moments, treatment: Moments, found: Interva
         n_control=control.n,
         n_treatment=treatment.n,
         method=found.method,
+        # without its interval, which would hold for one reading only
+        relative=two_sample.relative_difference(control, treatment).estimate,
         warnings=found.warnings,
     )
 

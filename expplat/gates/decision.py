@@ -85,8 +85,9 @@ def alarms(verdicts: Iterable[Verdict]) -> frozenset[Gate]:
 def step_blockers(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
     """Return what keeps a ramp step from widening.
 
-    A step passes when its health gates pass, every guardrail has an interval, and no harm is
-    proven; a guardrail without evidence blocks. Success is not asked for before graduation.
+    A step passes when its health gates pass, every guardrail has an interval whose estimate lies
+    within the margin, and no harm is proven; a guardrail without evidence blocks, and so does one
+    that looks harmed without proof. Success is not asked for before graduation.
     """
     return tuple(verdict for verdict in verdicts if _blocks_step(verdict))
 
@@ -94,9 +95,13 @@ def step_blockers(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
 def _blocks_step(verdict: Verdict) -> bool:
     if verdict.gate.kind in STEP_HEALTH:
         return verdict.ruling is not Ruling.PASS
-    if verdict.gate.kind in HARMFUL and not _has_interval(verdict):
-        return True
-    return is_harm(verdict)
+    return is_harm(verdict) or (verdict.gate.kind in HARMFUL and _looks_harmed(verdict))
+
+
+def _looks_harmed(verdict: Verdict) -> bool:
+    """Whether a guardrail's estimate is beyond its margin, or there is none to hold against it."""
+    gain = gain_of(verdict.effect) if verdict.effect else None
+    return gain is None or gain.estimate < -(verdict.gate.margin or 0.0)
 
 
 def _is_unfit(verdict: Verdict) -> bool:

@@ -133,6 +133,15 @@ def test_a_guardrail_without_a_result_is_unknown_and_keeps_the_step_from_widenin
     assert {"errors", "cost"} <= standing
 
 
+@pytest.mark.parametrize(("errors", "blocked"), [(5, False), (14, True)])
+def test_a_guardrail_that_looks_harmed_without_proof_keeps_the_step_from_widening(errors, blocked):
+    look = read(PLAN, snapshot(arm(500, 250, 5), arm(500, 250, errors), days=1.0), ())
+
+    standing = {verdict.gate.metric for verdict in step_blockers(look.verdicts)}
+    assert ("errors" in standing) is blocked
+    assert look.verdicts[6].ruling is Ruling.UNKNOWN
+
+
 @pytest.mark.parametrize("factor", [1e-9, 1e-6, 1e6, 1e9])
 def test_scaling_a_metric_changes_no_ruling_and_no_decision(factor):
     def scaled(n, mean):
@@ -186,3 +195,10 @@ def test_a_look_without_new_units_cannot_pass_and_an_early_one_spends_nothing():
     rulings = [look.verdicts[5].ruling for look in (early, first, again)]
     assert [early.information_fraction, first.information_fraction] == [0.0, 0.4]
     assert rulings == [Ruling.UNKNOWN, Ruling.PASS, Ruling.UNKNOWN]
+
+
+def test_the_relative_lift_is_shown_and_does_not_decide():
+    look = read(PLAN, snapshot(arm(2000, 1000, 5), arm(2000, 1200, 5)), ())
+
+    assert look.verdicts[5].effect.relative == pytest.approx(0.2)
+    assert look.verdicts[5].effect.relative_low is None
