@@ -73,7 +73,11 @@ def workspace(expplat):
     )
     expplat.log.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     text = expplat.file.read_text()
-    expplat.file.write_text(text.replace("shard_requests: 50", "shard_requests: 10"))
+    text = text.replace("shard_requests: 50", "shard_requests: 10")
+    # far from any noise of a busy machine: what is timed may differ, its ruling must not
+    text = text.replace("latency_p95_ms, margin: 20}", "latency_p95_ms, margin: 5000}")
+    assert "margin: 5000" in text
+    expplat.file.write_text(text)
     for state in ("unbroken", "broken"):
         done = subprocess.run(
             [sys.executable, "-m", "expplat", "propose", f"experiments/{SLUG}.yaml"],
