@@ -24,7 +24,10 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--fresh", help="Remove what an earlier demo left there.")
         ] = False,
     ) -> None:
-        """Walk three POCs from paper to fate, with simulated users on real text."""
+        """Walk three POCs from paper to fate.
+
+        The text is real, the replays are real, and the users are simulated.
+        """
         from expplat.demo.walk import run
 
         told = run(folder.absolute(), fresh=fresh, say=say, bar=progress_bar)

@@ -25,7 +25,10 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "doctor")
     def doctor_command(as_json: AsJson = False) -> None:
-        """Check what expplat stands on: workspace, database, history, prices, MLflow, Ray."""
+        """Check what expplat stands on.
+
+        Workspace, database, history, prices, MLflow, Ray.
+        """
         here = platform()
         checks: dict[str, Callable[[], str]] = {
             "workspace": lambda: str(here.settings.workspace),

@@ -14,7 +14,10 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "graduate")
     def graduate_command(slug: Slug, as_json: AsJson = False) -> None:
-        """Serve the treatment to everyone, if every online gate passes."""
+        """Serve the treatment to everyone.
+
+        Only where every online gate passes.
+        """
         from expplat.flow.graduate import graduate
 
         stepped(graduate(slug, desk=desk(platform())), as_json=as_json)

@@ -18,7 +18,10 @@ def register(app: typer.Typer) -> None:
     def init(
         folder: Annotated[Path, typer.Argument(help="Where; this folder if left out.")] = Path(),
     ) -> None:
-        """Make a new workspace: experiments/, pocs/, prices and a sample request log."""
+        """Make a new workspace.
+
+        It gets experiments/, pocs/, prices and a sample request log.
+        """
         from expplat.adapters.scaffold import new_workspace
 
         for path in new_workspace(folder.absolute()):

@@ -19,7 +19,10 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "list")
     def list_command(as_json: AsJson = False) -> None:
-        """List all POCs: stage, and claimed → replayed → online."""
+        """List all POCs.
+
+        One line each: its stage, and claimed → replayed → online.
+        """
         from expplat.flow.read import stories, summary
 
         here = platform()

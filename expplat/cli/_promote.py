@@ -14,7 +14,10 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "promote")
     def promote_command(slug: Slug, as_json: AsJson = False) -> None:
-        """Start the online test of a POC whose replay passed every offline gate."""
+        """Start the online test of a replayed POC.
+
+        Every offline gate must have passed, on evidence that is still true.
+        """
         from expplat.flow.promote import promote
 
         here = platform()

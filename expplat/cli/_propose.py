@@ -24,7 +24,10 @@ def register(app: typer.Typer) -> None:
         ] = None,
         as_json: AsJson = False,
     ) -> None:
-        """Register a paper's technique as a POC: check the file and the code, freeze both."""
+        """Register a technique as a POC.
+
+        Its file and its code are checked, all faults at once, and frozen by their hashes.
+        """
         if (file is None) == (new is None):
             raise InputError(
                 "propose takes a file, or --new with a slug.",

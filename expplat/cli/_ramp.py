@@ -14,7 +14,10 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "ramp")
     def ramp_command(slug: Slug, as_json: AsJson = False) -> None:
-        """Let more users into the test, if guardrails, health and hold allow it."""
+        """Let more users into the test.
+
+        Only where the guardrails, the health gates and the hold of this step allow it.
+        """
         from expplat.flow.ramp import ramp
 
         stepped(ramp(slug, desk=desk(platform())), as_json=as_json)

@@ -41,7 +41,10 @@ def register(app: typer.Typer) -> None:
         ] = False,
         as_json: AsJson = False,
     ) -> None:
-        """Replay the request log through control and treatment, and judge the offline gates."""
+        """Replay the log, and judge the offline gates.
+
+        The same requests go through control and treatment; a replay that was cut off goes on.
+        """
         if (slug is None) != sync:
             raise InputError("replay takes a slug, or --sync without one.", hint="`expplat list`.")
         here = platform()

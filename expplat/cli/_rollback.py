@@ -16,7 +16,10 @@ def register(app: typer.Typer) -> None:
     def rollback_command(
         slug: Slug, reason: Reason = "Rolled back by hand.", as_json: AsJson = False
     ) -> None:
-        """Serve control to everyone, at once; anyone may, no gate is asked."""
+        """Serve control to everyone, at once.
+
+        Anyone may, and no gate is asked; the flag closes even while the database is away.
+        """
         from expplat.flow.rollback import rollback
 
         stepped(rollback(slug, reason=reason, desk=desk(platform())), as_json=as_json)

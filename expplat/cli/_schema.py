@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "schema")
     def schema() -> None:
-        """Print the JSON Schema of experiment files, for your editor."""
+        """Print the JSON Schema of experiment files."""
         from expplat.adapters.spec_file import json_schema
 
         say(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -27,7 +27,10 @@ def register(app: typer.Typer) -> None:
             float, typer.Option("--watch-every", min=0.0, help="Seconds; 0: do not watch.")
         ] = 60.0,
     ) -> None:
-        """Serve flags, events and pages; watch the running tests beside it."""
+        """Serve flags, events and pages.
+
+        The running tests are watched beside it.
+        """
         serve(host, port, watch_every_s=watch_every_s)
 
 

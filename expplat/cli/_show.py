@@ -19,7 +19,10 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "show")
     def show_command(slug: Slug, as_json: AsJson = False) -> None:
-        """Show one POC: claim → replay → online, verdicts, history."""
+        """Show one POC.
+
+        The claim, the replay and the online test, with verdicts and history.
+        """
         from expplat.flow.read import story
 
         here = platform()

@@ -19,7 +19,10 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "status")
     def status_command(as_json: AsJson = False) -> None:
-        """Show the running online tests at their newest look; nothing is read anew or changed."""
+        """Show the running online tests.
+
+        At their newest look; nothing is read anew or changed.
+        """
         from expplat.domain.poc import Stage
         from expplat.flow.read import stories, summary
 

@@ -14,7 +14,10 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "ui")
     def ui_command(host: Host = None, port: Port = None) -> None:
-        """Open the pages and MLflow's own UI, on one port, behind one key."""
+        """Serve the pages and MLflow, behind one key.
+
+        Prints a link with a key of its own, which is revoked when the command ends.
+        """
         from expplat.flow import keys
 
         here = platform()

@@ -26,7 +26,10 @@ def register(app: typer.Typer) -> None:
         ] = 60.0,
         as_json: AsJson = False,
     ) -> None:
-        """Do by itself what the evidence asks for: ramp, graduate, roll back."""
+        """Ramp, graduate and roll back by itself.
+
+        Looks at every running test, again and again, and does what the evidence asks for.
+        """
         from expplat.flow.watch import WATCHER, watch_once
 
         here = platform()
