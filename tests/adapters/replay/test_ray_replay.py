@@ -222,16 +222,27 @@ def _python(script, environment, *arguments):
 
 
 def _family(pid):
-    """This process and all below it."""
+    """This process and all below it; threads and processes that end meanwhile are passed over."""
     found = [pid]
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
+    for task in _entries(Path(f"/proc/{pid}/task")):
+        try:
+            children = (task / "children").read_text().split()
+        except OSError:
+            continue
+        for child in children:
             found += _family(int(child))
     return found
 
 
+def _entries(folder):
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
 def _socket_inodes(pid):
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+    for descriptor in _entries(Path(f"/proc/{pid}/fd")):
         try:
             target = os.readlink(descriptor)
         except OSError:
