@@ -12,7 +12,8 @@ from typing import Any
 
 from expplat.domain.gate import Effect, Gate, GateKind, Ruling, Verdict
 from expplat.domain.metric import Concern, Direction, Metric, MetricKind
-from expplat.domain.online import ArmStatistics, Exposure, Look, Moments, Outcome, Snapshot
+from expplat.domain.moments import Moments
+from expplat.domain.online import ArmStatistics, Exposure, Look, Outcome, Snapshot
 from expplat.domain.plain import sha256_of
 from expplat.domain.poc import Poc, Stage, Transition
 from expplat.domain.price import ModelPrice, PriceTable

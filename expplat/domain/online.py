@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from expplat.domain.gate import Verdict
+from expplat.domain.moments import NO_MOMENTS, Moments
 from expplat.domain.replay import CONTROL, TREATMENT
 
 
@@ -70,20 +71,6 @@ class QuarantinedEvent:
 
     reason: str
     received_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
-    """Sufficient statistics of one metric in one variant; two merge into one (Chan 1979)."""
-
-    n: int
-    mean: float
-    m2: float
-    """Sum of squared distances from the mean; at least 0."""
-
-
-NO_MOMENTS = Moments(n=0, mean=0.0, m2=0.0)
-"""The moments of nothing; merging them changes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

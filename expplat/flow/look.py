@@ -17,7 +17,8 @@ from typing import Any
 
 from expplat.domain.gate import Effect, Gate, Ruling, Verdict
 from expplat.domain.metric import Metric, MetricKind
-from expplat.domain.online import Look, Moments, Snapshot
+from expplat.domain.moments import Moments
+from expplat.domain.online import Look, Snapshot
 from expplat.domain.plain import to_plain
 from expplat.domain.poc import Poc, Stage
 from expplat.domain.proposal import OnlinePlan, Proposal

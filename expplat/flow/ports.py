@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from expplat.domain.analysis import ArmValues, AskedMetric, PairedTable, Question, Tally
 from expplat.domain.metric import Metric
 from expplat.domain.online import Exposure, Look, Outcome, QuarantinedEvent, Snapshot
 from expplat.domain.poc import Poc
@@ -139,6 +140,46 @@ class Keys(Protocol):
 
     def revoke(self, key_id: str, at: datetime) -> None:
         """Revoke a key, or raise NotFoundError."""
+
+
+class Table(Protocol):
+    """A table of a test that was run elsewhere, added up where it lies."""
+
+    def columns(self) -> Sequence[str]:
+        """Return the names of the columns."""
+
+    def tally(self, question: Question) -> Tally:
+        """Add the table up.
+
+        Units that were shown several variants are counted and left out; rows of one unit are
+        brought together before anything is added up.
+
+        Raises:
+            FaultsError: If columns are missing, or do not hold what is asked of them.
+        """
+
+    def values(self, question: Question, metric: AskedMetric) -> Mapping[str, ArmValues]:
+        """Return the units' values of one metric, by variant, for what needs them in order."""
+
+    def pairs(self, question: Question) -> PairedTable:
+        """Return the values of every request under every variant."""
+
+
+class Tables(Protocol):
+    """Opens tables."""
+
+    def open(self, source: str | None, *, query: str | None, database: str | None) -> Table:
+        """Open a file (CSV, JSONL, Parquet, also a glob) or the result of a query.
+
+        Args:
+            source: Path or glob; the query may call it `data`.
+            query: One SELECT; over the files themselves, or in `database`.
+            database: URL of a database that the query runs in; None for files.
+
+        Raises:
+            InputError: If there is no such file, or it cannot be read, or the query is wrong.
+            DependencyError: If the database cannot be reached.
+        """
 
 
 class UnitOfWork(Protocol):

@@ -26,6 +26,8 @@ class Interval:
     """Such as `paired t (CR2)`."""
 
     warnings: tuple[str, ...] = ()
+    standard_error: float | None = None
+    """Of the estimate, in its unit; None where the interval does not rest on one."""
 
 
 def not_estimable(*, n: int, method: str, reason: str, estimate: float | None = None) -> Interval:

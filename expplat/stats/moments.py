@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from expplat.domain.online import NO_MOMENTS, Moments
+from expplat.domain.moments import NO_MOMENTS, Moments
 
 
 def moments_of(values: Iterable[float]) -> Moments:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from expplat.domain.online import Moments
+from expplat.domain.moments import Moments
 from expplat.stats.distributions import critical_t, critical_z, normal_p, t_p
 from expplat.stats.interval import (
     ROUNDING,

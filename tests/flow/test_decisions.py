@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from expplat.domain.gate import Gate, GateKind, Ruling
 from expplat.domain.metric import Concern, Direction, Metric, MetricKind
-from expplat.domain.online import ArmStatistics, Moments, Snapshot
+from expplat.domain.moments import Moments
+from expplat.domain.online import ArmStatistics, Snapshot
 from expplat.domain.proposal import Health, Hold, OnlinePlan
 from expplat.flow.look import read
 from expplat.gates.decision import Action, decide, step_blockers

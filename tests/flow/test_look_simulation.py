@@ -17,7 +17,8 @@ import pytest
 
 from expplat.domain.gate import Gate, GateKind, Ruling
 from expplat.domain.metric import Concern, Direction, Metric, MetricKind
-from expplat.domain.online import ArmStatistics, Moments, Snapshot
+from expplat.domain.moments import Moments
+from expplat.domain.online import ArmStatistics, Snapshot
 from expplat.domain.proposal import Health, Hold, OnlinePlan
 from expplat.flow.look import is_news, read
 from expplat.flow.plan import sizings

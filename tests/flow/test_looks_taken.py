@@ -10,7 +10,8 @@ import pytest
 
 from expplat.adapters.flag_brake import FlagBrake
 from expplat.domain.gate import Ruling
-from expplat.domain.online import ArmStatistics, Moments, Snapshot
+from expplat.domain.moments import Moments
+from expplat.domain.online import ArmStatistics, Snapshot
 from expplat.domain.poc import Stage
 from expplat.domain.proposal import Health, Hold
 from expplat.flow.desk import Desk

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from expplat.domain.gate import GateKind, Ruling
-from expplat.domain.online import ArmStatistics, Moments, Snapshot
+from expplat.domain.moments import Moments
+from expplat.domain.online import ArmStatistics, Snapshot
 from expplat.domain.proposal import Health
 from expplat.gates.health import (
     FEW_UNITS,

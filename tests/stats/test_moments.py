@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expplat.domain.online import NO_MOMENTS, Moments
+from expplat.domain.moments import NO_MOMENTS, Moments
 from expplat.stats.moments import merge, moments_of, of_proportion, variance
 
 NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from expplat.domain.online import Moments
+from expplat.domain.moments import Moments
 from expplat.stats.paired import mean_difference, proportion_difference
 from expplat.stats.sequential import anytime_interval, boundaries, repeated_interval
 from expplat.stats.srm import sample_ratio

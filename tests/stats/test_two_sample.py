@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from expplat.domain.online import Moments
+from expplat.domain.moments import Moments
 from expplat.stats.moments import moments_of, of_proportion
 from expplat.stats.two_sample import difference, relative_difference, standard_error
 

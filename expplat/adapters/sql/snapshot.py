@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, String, bindparam, text
 
 from expplat.domain.metric import Metric, MetricKind
-from expplat.domain.online import NO_MOMENTS, ArmStatistics, Moments
+from expplat.domain.moments import NO_MOMENTS, Moments
+from expplat.domain.online import ArmStatistics
 from expplat.domain.replay import CONTROL, TREATMENT
 from expplat.stats.moments import merge
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from expplat.domain.gate import Effect, Gate, GateKind, Ruling, Verdict
 from expplat.domain.metric import Concern, Direction, Metric, MetricKind
-from expplat.domain.online import ArmStatistics, Look, Moments, Snapshot
+from expplat.domain.moments import Moments
+from expplat.domain.online import ArmStatistics, Look, Snapshot
 from expplat.domain.poc import Poc, Stage, Transition
 from expplat.domain.price import PriceTable
 from expplat.domain.proposal import (

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from expplat.domain.online import ArmStatistics, Moments
+from expplat.domain.moments import Moments
+from expplat.domain.online import ArmStatistics
 from tests.builders import COST, LATENCY, SUCCESS, T0, TICKETS, an_exposure, an_outcome
 
 METRICS = (SUCCESS, LATENCY, TICKETS)
