@@ -6,8 +6,9 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
   && echo $$python && break; done)
 BIN := .venv/bin
 MADE := .venv/.expplat
+PEERS := .venv-peers
 
-.PHONY: demo ui test test-all lint types contracts format lock clean
+.PHONY: demo ui test test-all mutants peers lint types contracts format lock clean
 
 demo: $(MADE)-run ## walk three POCs from paper to fate
 	$(BIN)/expplat demo --fresh
@@ -20,6 +21,13 @@ test: $(MADE)-dev ## the tests that take minutes, not hours
 
 test-all: $(MADE)-dev ## these and the long ones
 	$(BIN)/pytest -m "long or not long"
+
+mutants: $(MADE)-dev ## change the code that decides, see whether the tests notice
+	rm -rf mutants
+	$(BIN)/mutmut run --max-children 2 >/dev/null
+	$(BIN)/python tests/mutation_score.py
+
+peers: $(PEERS)/.made ## other packages to hold our numbers and our speed against
 
 lint: $(MADE)-dev
 	$(BIN)/ruff check .
@@ -40,9 +48,12 @@ lock: $(MADE)-uv ## resolve anew; the locks name no host
 	  --no-emit-index-url --upgrade -q -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-header \
 	  --no-annotate --no-emit-index-url --upgrade -q -o requirements-dev.lock
+	$(BIN)/uv pip compile tests/peers/requirements.in --python-version 3.11 --universal \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade -q \
+	  -o tests/peers/requirements.lock
 
 clean:
-	rm -rf .venv demo-workspace dist build
+	rm -rf .venv $(PEERS) demo-workspace dist build mutants
 
 $(MADE)-uv:
 	@test -n "$(PYTHON)" || { echo "expplat needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11 demo" >&2; exit 2; }
@@ -59,4 +70,9 @@ $(MADE)-run: requirements.lock pyproject.toml | $(MADE)-uv
 $(MADE)-dev: requirements-dev.lock pyproject.toml | $(MADE)-uv
 	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.lock
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(PEERS)/.made: tests/peers/requirements.lock | $(MADE)-uv
+	$(BIN)/uv venv -q --clear --no-python-downloads --python 3.11 $(PEERS)
+	$(BIN)/uv pip install -q --python $(PEERS)/bin/python --require-hashes -r $<
 	@touch $@

@@ -15,12 +15,14 @@ import itertools
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import typer
 from typer.testing import CliRunner
 
+import expplat.domain.analysis
 import expplat.errors
 import expplat.settings
 from expplat.adapters.spec_file import json_schema
@@ -169,15 +171,87 @@ def settings() -> Iterator[str]:
 
 
 def _attribute_docstrings(module: Any, class_name: str) -> Iterator[tuple[str, str]]:
+    for field, text in _attributes(module, class_name):
+        if text:
+            yield ast.unparse(field.target), text
+
+
+def _attributes(module: Any, class_name: str) -> Iterator[tuple[ast.AnnAssign, str]]:
+    """Give each annotated attribute of a class with its docstring, or an empty text."""
     tree = ast.parse(inspect.getsource(module))
     body = next(
         node.body
         for node in tree.body
         if isinstance(node, ast.ClassDef) and node.name == class_name
     )
-    for field, below in itertools.pairwise(body):
-        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
-            yield ast.unparse(field.target), ast.literal_eval(below.value)
+    for field, below in itertools.pairwise([*body, ast.Pass()]):
+        if isinstance(field, ast.AnnAssign):
+            yield field, ast.literal_eval(below.value) if isinstance(below, ast.Expr) else ""
+
+
+OBVIOUS = {
+    "comparisons": "Every metric under every treatment, in the order asked for.",
+    "health": "Every check of the table.",
+    "verdict": "The last line of the answer.",
+    "looks": "Every comparison at every look; empty without `--look`.",
+    "segments": "The comparisons within each segment; empty without `--segment`.",
+    "alpha": "Two-sided level, 0 to 1.",
+    "correction": "Name of the correction over all that was asked.",
+    "ruling": "What follows.",
+    "sentence": "The same for a person.",
+    "metric": "Its name, as it was asked for.",
+    "variant": "The treatment.",
+    "method": "How the interval was made.",
+    "n_control": "Units (or requests) of control with a value.",
+    "n_treatment": "The same of the treatment.",
+    "treatment": "The same under the treatment.",
+    "effect": "Treatment less control.",
+    "standard_error": "Of the effect; null where the interval rests on none.",
+    "ci_low": "Lower end of the effect's interval.",
+    "ci_high": "Its upper end.",
+    "relative_ci_low": "Lower end of the lift's interval.",
+    "relative_ci_high": "Its upper end.",
+    "role": "See below.",
+    "direction": "Which way is better.",
+    "margin": "Of a guardrail: the largest harm allowed, above 0.",
+    "min_effect": "The smallest gain that matters, above 0.",
+    "warnings": "What a reader of this number must know.",
+    "look": "Value of the column of looks.",
+    "p": "Of the check; null where it rests on none.",
+    "detail": "Numbers and names behind the sentence.",
+}
+"""Of fields of an analysis whose name says it all in the code."""
+
+
+def analysis() -> Iterator[str]:
+    """Give a table of fields for each part of an analysis."""
+    for name in ("Analysis", "Overall", "Comparison", "LookReading", "Finding"):
+        said = inspect.getdoc(getattr(expplat.domain.analysis, name)) or ""
+        yield f"### {name}\n\n{_line(said)}\n"
+        yield "| field | type | meaning |\n| --- | --- | --- |"
+        for field, text in _attributes(expplat.domain.analysis, name):
+            kind = _json_type(ast.unparse(field.annotation))
+            target = ast.unparse(field.target)
+            yield f"| `{target}` | {kind} | {_line(text or OBVIOUS[target])} |"
+        yield ""
+
+
+def _json_type(annotation: str) -> str:
+    """Return the type of an attribute as JSON has it."""
+    plain, _, optional = annotation.partition(" | ")
+    inner = re.fullmatch(r"tuple\[(\w+), \.\.\.\]", plain)
+    if inner:
+        return f"list of {_json_type(inner[1])}"
+    if plain.startswith("Mapping"):
+        return "object"
+    found: Any = getattr(expplat.domain.analysis, plain, None)
+    if inspect.isclass(found) and issubclass(found, StrEnum):
+        kind = ", ".join(f"`{choice}`" for choice in found)
+    elif found is not None:
+        kind = f"[{plain}](#{plain.lower()})"
+    else:
+        kind = {"str": "text", "float": "number", "int": "integer"}[plain]
+    return f"{kind} or null" if optional == "None" else kind
 
 
 def errors() -> Iterator[str]:
@@ -232,6 +306,7 @@ def _line(text: str) -> str:
 MAKERS: dict[str, Callable[[], Iterator[str]]] = {
     "commands": commands,
     "experiment file": experiment_file,
+    "analysis": analysis,
     "settings": settings,
     "errors": errors,
     "metrics": metrics,

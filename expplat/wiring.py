@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Prices,
         RequestLogs,
         SpecReader,
+        Tables,
         Tracking,
         UnitOfWork,
         VariantCode,
@@ -31,6 +32,20 @@ if TYPE_CHECKING:
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def tables() -> Tables:
+    """Return what opens tables of tests that were run elsewhere; they need no workspace."""
+    from expplat.adapters.table import DuckTables
+
+    return DuckTables()
+
+
+def pages() -> Pages:
+    """Return what draws pages."""
+    from expplat.adapters.pages import Pages
+
+    return Pages()
 
 
 @dataclass(kw_only=True)
@@ -135,9 +150,7 @@ class Platform:
     @cached_property
     def pages(self) -> Pages:
         """Draws what people look at."""
-        from expplat.adapters.pages import Pages
-
-        return Pages()
+        return pages()
 
     @cached_property
     def flags(self) -> Flags:

@@ -16,6 +16,7 @@ OWNERS = {
     "alembic": {"expplat.adapters.sql"},
     "bm25s": set(),
     "cryptography": set(),
+    "duckdb": {"expplat.adapters.table"},
     "fastapi": {"expplat.api"},
     "growthbook": {"expplat.demo"},
     "httpx2": {"expplat.demo"},
@@ -26,7 +27,7 @@ OWNERS = {
         "expplat.api.mlflow_ui",
     },
     "pandas": set(),
-    "pyarrow": {"expplat.adapters.request_parquet"},
+    "pyarrow": {"expplat.adapters.request_parquet", "expplat.adapters.table"},
     "psycopg": set(),
     "pydantic": {"expplat.adapters.spec_file"},
     # ray_session imports it by name, again where its environment has changed
@@ -34,7 +35,12 @@ OWNERS = {
     "rich": {"expplat.cli"},
     "sklearn": set(),
     # MLflow lets the errors of its own SQLAlchemy through, so its adapter must know their names
-    "sqlalchemy": {"expplat.adapters.sql", "expplat.adapters.mlflow_tracking", "expplat.wiring"},
+    "sqlalchemy": {
+        "expplat.adapters.mlflow_tracking",
+        "expplat.adapters.sql",
+        "expplat.adapters.table.database",
+        "expplat.wiring",
+    },
     "typer": {"expplat.cli"},
     "uvicorn": {"expplat.cli"},
     "yaml": {"expplat.adapters.spec_file"},

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from expplat.adapters import svg_plots
+from expplat.adapters.analysis_plots import looks_of, rows_of
 from expplat.adapters.formatting import ends_text
 from expplat.adapters.six_checks import six_checks
 from expplat.adapters.story_line import (
@@ -26,6 +27,7 @@ from expplat.adapters.story_line import (
     replayed_step,
 )
 from expplat.domain import wording
+from expplat.domain.analysis import Analysis
 from expplat.domain.plain import canonical_json
 from expplat.domain.poc import Stage
 from expplat.domain.proposal import Proposal
@@ -89,6 +91,25 @@ class Pages:
             steps=steps,
             reaches=reaches_of(steps),
             **_replay_values(report, proposal),
+        )
+
+    def analysis_page(self, found: Analysis, *, source: str, command: str) -> str:
+        """Return an analysis of a table as one self-contained page.
+
+        Args:
+            found: The answer.
+            source: What was read.
+            command: How to ask again.
+        """
+        return self._draw(
+            "analysis.html",
+            found=found,
+            source=source,
+            command=command,
+            style=Markup(self._style_text),  # noqa: S704  (our own file, without `<`)
+            rows=rows_of(found.comparisons),
+            segments=rows_of(found.segments),
+            looks=list(looks_of(found)),
         )
 
     def stylesheet(self) -> bytes:

@@ -91,6 +91,16 @@ class LookMark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """One look before it is placed."""
+
+    effect: Effect
+    decisive: bool
+    label: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LooksPlot:
     """The interval of one metric over the looks of a test; better is up."""
 
@@ -177,21 +187,32 @@ def looks_plot(looks: Sequence[Look], gate: Gate) -> LooksPlot | None:
     drawn = _readings(looks, gate)
     if not drawn:
         return None
+    return plot_over_time([_mark(look, effect) for look, effect in drawn], gate)
+
+
+def plot_over_time(marks: Sequence[Mark], gate: Gate) -> LooksPlot:
+    """Place at least one look from left to right, on the axis where better is up."""
     line = threshold_of(gate)
-    ends = [end for _, effect in drawn for end in _oriented(effect) if end is not None]
+    ends = [end for mark in marks for end in _oriented(mark.effect) if end is not None]
     scale = Scale.over([*ends, *([] if line is None else [line])], LOOKS_HEIGHT - 34.0, 12.0)
-    step = (LOOKS_WIDTH - 146.0) / max(len(drawn), 1)
-    newest = drawn[-1][1]
+    step = (LOOKS_WIDTH - 146.0) / len(marks)
+    newest = marks[-1].effect
     return LooksPlot(
         marks=tuple(
-            _look_mark(look, effect, scale, 70.0 + step * (place + 0.5))
-            for place, (look, effect) in enumerate(drawn)
+            LookMark(
+                x=round(70.0 + step * (place + 0.5), 1),
+                interval=_interval(_oriented(mark.effect), scale),
+                decisive=mark.decisive,
+                label=mark.label,
+                title=f"{mark.title}: {interval(mark.effect)}",
+            )
+            for place, mark in enumerate(marks)
         ),
         zero=scale.at(0.0),
         threshold=None if line is None else scale.at(line),
         threshold_label="" if line is None else signed(line * newest.sign, newest.unit),
         ticks=_ticks(scale, newest),
-        title=f"{gate.metric} over {len(drawn)} looks",
+        title=f"{gate.metric} over {len(marks)} looks",
     )
 
 
@@ -238,17 +259,14 @@ def _stage_bars(
     )
 
 
-def _look_mark(look: Look, effect: Effect, scale: Scale, x: float) -> LookMark:
+def _mark(look: Look, effect: Effect) -> Mark:
     decisive = look.information_fraction > 0
     kind = f"{look.information_fraction:.0%} of the plan" if decisive else "monitoring only"
-    return LookMark(
-        x=round(x, 1),
-        interval=_interval(_oriented(effect), scale),
+    return Mark(
+        effect=effect,
         decisive=decisive,
         label=f"day {number_of_days(look)}",
-        title=(
-            f"Look {look.position + 1}, {look.snapshot.units:,} units, {kind}: {interval(effect)}"
-        ),
+        title=f"Look {look.position + 1}, {look.snapshot.units:,} units, {kind}",
     )
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import typer
 
 from expplat.cli import (
+    _analyze,
     _audit,
+    _compare,
     _db,
+    _decide,
     _demo,
     _doctor,
     _graduate,
     _init,
     _keys,
     _list,
+    _plan,
     _promote,
     _propose,
     _ramp,
@@ -20,6 +24,7 @@ from expplat.cli import (
     _replay,
     _rollback,
     _schema,
+    _selftest,
     _serve,
     _show,
     _status,
@@ -38,8 +43,8 @@ app = typer.Typer(
 )
 
 for module in (
-    _demo, _init, _propose, _replay, _promote, _ramp, _graduate, _rollback, _reject, _watch,
-    _list, _show, _status, _serve, _ui, _schema, _doctor,
+    _demo, _init, _propose, _replay, _plan, _promote, _ramp, _graduate, _rollback, _reject, _watch,
+    _analyze, _compare, _decide, _list, _show, _status, _serve, _ui, _schema, _doctor, _selftest,
 ):  # fmt: skip
     module.register(app)
 app.add_typer(_keys.app, name="keys")

@@ -1,6 +1,6 @@
-"""A test that was run elsewhere: what is asked of its table, what the table adds up to, what it says.
+"""A test that was run elsewhere: what is asked, what its table adds up to, and what it says.
 
-Question ──▶ Tally (sums, made where the data lies) ──▶ Analysis (comparisons, health, verdict)
+`Question` → `Tally` (sums, made where the data lies) → `Analysis` (comparisons, health, verdict).
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from enum import StrEnum
 from expplat.domain.gate import Ruling
 from expplat.domain.metric import Direction
 from expplat.domain.moments import JointMoments
+
+HALF = "expplat half"
+"""A column that no test knows of: it parts the units of a table in two by their hash."""
 
 
 class AskedKind(StrEnum):
@@ -132,8 +135,78 @@ class Question:
     error: str | None = None
     """Paired tables: the column that is empty, 0 or false where the call went well."""
 
+    exact: bool = False
+    """Paired shares: McNemar's exact p-value instead of the mid-p."""
+
     seed: int = 7
     """Of every resampling."""
+
+
+class Correction(StrEnum):
+    """How p-values are held against the number of questions asked at once."""
+
+    HOLM = "holm"
+    HOMMEL = "hommel"
+    BONFERRONI = "bonferroni"
+    BENJAMINI_HOCHBERG = "bh"
+    DUNNETT = "dunnett"
+    """Several treatments against one control."""
+
+    MAX_T = "max_t"
+    """Paired tables: step-down by shared sign flips, which knows how the questions depend."""
+
+    NONE = "none"
+
+
+class Role(StrEnum):
+    """What a comparison has to say in the verdict."""
+
+    SUCCESS = "success"
+    """It should gain; one of them must, and none may lose."""
+
+    GUARDRAIL = "guardrail"
+    """It has a margin; every one must hold."""
+
+    WATCHED = "watched"
+    """It need not gain, but must not be proven worse, such as the share of failed calls."""
+
+    SHOWN = "shown"
+    """Another view of the same thing; it decides nothing."""
+
+
+class Adjustment(StrEnum):
+    """How covariates narrow an interval."""
+
+    CUPED = "cuped"
+    """One slope for all variants."""
+
+    LIN = "lin"
+    """A slope for each variant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standard:
+    """What the sums are held against, said before they are looked at."""
+
+    alpha: float = 0.05
+    """Two-sided."""
+
+    correction: Correction = Correction.HOLM
+    """Over the success metrics of all treatments; guardrails need none."""
+
+    split: Mapping[str, float] = field(default_factory=dict)
+    """Planned share of units by variant, in any scale; empty for equal shares."""
+
+    adjustment: Adjustment = Adjustment.CUPED
+    srm_alpha: float = 0.001
+    planned_units: int | None = None
+    """Where a test is read at looks: units at which it was planned to end; None for what came."""
+
+    open_ended: bool = False
+    """Where a test is read at looks: without a planned end, at a price in power."""
+
+    trusts_unit: bool = False
+    """Whether the unit is what was randomised, whatever other columns look like."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +232,8 @@ class MetricTally:
     """Largest numerator of a row, by size."""
 
     tail_share: float | None = None
-    """Share of the variance that comes from the hundredth of the rows that lie farthest out."""
+    """Share of the variance that comes from the hundredth of the rows that lie farthest out; None
+    where there are so many rows that a hundredth is no handful."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +365,11 @@ class Comparison:
     relative_ci_high: float | None
     ruling: Ruling
     sentence: str
+    unit: str = ""
+    """`fraction` for shares, `relative` where the effect is a share of what control takes; empty for
+    what has the column's own unit."""
+
+    role: Role = Role.SUCCESS
     direction: Direction = Direction.HIGHER
     margin: float | None = None
     min_effect: float | None = None

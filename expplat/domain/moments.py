@@ -30,3 +30,7 @@ class JointMoments:
     products: tuple[tuple[float, ...], ...]
     """Sums of products of distances from the means, a symmetric square: the diagonal holds what
     `Moments.m2` does."""
+
+    rests: tuple[float, ...] = ()
+    """By column: what a mean left out to be one float; empty for nothing. A difference of two means
+    of 1e9 has its digits here."""

@@ -195,14 +195,26 @@ class OnlinePlan:
     """What production services report as outcomes."""
 
     gates: Annotated[tuple[Gate, ...], Len(1)]
-    """Superiority gates are the success metrics (all must pass); non-inferiority gates are the
-    guardrails, and one that is proven harmed ends the test."""
+    """Superiority gates are the success metrics (see `winning`); non-inferiority and equivalence
+    gates are the guardrails: all must pass, and one that is proven harmed ends the test."""
 
     max_units: Annotated[int, Ge(20)]
-    """Units, both variants together, at which the test ends: the horizon of the sequential plan."""
+    """Units, both variants together, at which the test ends: the horizon of the sequential plan,
+    and in the mode `open_ended` where the intervals are tightest."""
 
     max_days: Annotated[float, Gt(0), Le(365)] = 28.0
     """Days after which the test ends, whatever it has gathered."""
+
+    mode: Literal["planned", "open_ended"] = "planned"
+    """`planned`: the error budget is spent over `max_units`, which has the most power. `open_ended`:
+    intervals that hold at any number of units, for a test whose end is not known; it takes about
+    two thirds more units to find the same effect, and 30 events in each variant before a proportion
+    is judged. `max_units` and `max_days` end it all the same, as inconclusive."""
+
+    winning: Literal["all", "any"] = "all"
+    """`all`: every success metric must pass. `any`: one is enough, and each is held to a stricter
+    level (Holm), so that several tries are no better than one. In both, a success metric that is
+    surely worse ends the test, and guardrails keep their own level."""
 
     unit: Annotated[str, Len(1, 100)] = "user_id"
     """What is randomised: the name of the attribute that the flag hashes."""

@@ -13,6 +13,12 @@ MINUS = "−"
 NOTHING_YET = "–"
 """Stands where there is no number, or no evidence yet."""
 
+RELATIVE = "relative"
+"""Unit of an effect that is a share of what control takes, where values have a unit of their own."""
+
+PERCENT = {"fraction": "pp", RELATIVE: "%"}
+"""Units of effects that are written as hundredths, and what stands behind the number."""
+
 
 def number(value: float | None) -> str:
     """Write a number with up to four significant digits; `–` where there is none."""
@@ -32,6 +38,8 @@ def amount(value: float | None, unit: str) -> str:
     """Write a value with its unit; fractions as percentages."""
     if value is None:
         return NOTHING_YET
+    if unit == RELATIVE:
+        return number(value)
     if unit == "fraction":
         return f"{number(value * 100)} %"
     return f"{number(value)} {_short(unit)}".rstrip()
@@ -42,9 +50,14 @@ def change(value: float | None, unit: str) -> str:
     if value is None:
         return NOTHING_YET
     sign = "+" if value > 0 else "±" if value == 0 else ""
-    if unit == "fraction":
-        return f"{sign}{number(value * 100)} pp"
+    if unit in PERCENT:
+        return f"{sign}{number(value * 100)} {PERCENT[unit]}"
     return f"{sign}{number(value)} {_short(unit)}".rstrip()
+
+
+def counted(count: int, noun: str) -> str:
+    """Write how many there are, such as `1 unit` or `1,200 units`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def declared(value: float) -> str:
@@ -54,8 +67,8 @@ def declared(value: float) -> str:
 
 def limit(value: float, unit: str) -> str:
     """Write the size of a difference that a gate declares, such as `3 pp` or `10 ms`."""
-    if unit == "fraction":
-        return f"{declared(value * 100)} pp"
+    if unit in PERCENT:
+        return f"{declared(value * 100)} {PERCENT[unit]}"
     return f"{declared(value)} {_short(unit)}".rstrip()
 
 
@@ -73,7 +86,7 @@ def interval(effect: Effect | None) -> str:
 
 def bounds(low: float, high: float, unit: str) -> str:
     """Write the two ends of an interval of differences, without the unit."""
-    scale = 100.0 if unit == "fraction" else 1.0
+    scale = 100.0 if unit in PERCENT else 1.0
     ends = (f"{'+' if end > 0 else ''}{number(end * scale)}" for end in (low, high))
     return f"[{', '.join(ends)}]"
 

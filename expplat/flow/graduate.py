@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from expplat.domain.gate import blockers
 from expplat.domain.online import Look
 from expplat.domain.poc import Poc, Stage
+from expplat.domain.proposal import OnlinePlan
 from expplat.flow.desk import Desk, Step, Stepped, write_step
-from expplat.flow.look import evidence_of, take_look
+from expplat.flow.look import decision_of, evidence_of, take_look
+from expplat.gates.decision import standing_in_the_way
 
 
 def graduate(slug: str, *, desk: Desk) -> Stepped:
@@ -23,18 +24,18 @@ def graduate(slug: str, *, desk: Desk) -> Stepped:
             return Stepped(poc, (), f"{slug} has graduated already.", is_new=False)
         poc.must_be_open_for(Stage.GRADUATED)
         proposal = desk.proposal_of(poc)
-    return conclude(poc, take_look(poc, proposal, desk), desk)
+    return conclude(poc, proposal.online, take_look(poc, proposal, desk), desk)
 
 
-def conclude(poc: Poc, look: Look, desk: Desk) -> Stepped:
+def conclude(poc: Poc, plan: OnlinePlan, look: Look, desk: Desk) -> Stepped:
     """Commit the graduation on the evidence of a look, or return what stands in the way."""
-    standing = blockers(look.verdicts)
-    if standing or not look.verdicts:
+    standing = standing_in_the_way(look.verdicts, plan.winning)
+    if standing:
         return Stepped(poc, standing, "", is_new=False)
     step = Step(
         stage=Stage.GRADUATED,
-        reason="Every online gate passed; everyone is served the treatment.",
+        reason=f"{decision_of(plan, look).reason} Everyone is served the treatment.",
         traffic_percent=100.0,
-        evidence=evidence_of(look),
+        evidence=evidence_of(plan, look),
     )
     return Stepped(write_step(poc.slug, step, desk), (), f"{poc.slug} has graduated.", is_new=True)

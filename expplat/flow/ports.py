@@ -148,6 +148,9 @@ class Table(Protocol):
     def columns(self) -> Sequence[str]:
         """Return the names of the columns."""
 
+    def halved(self, unit: str) -> Table:
+        """Return the same table with a column `HALF`: 0 or 1 by the hash of the unit."""
+
     def tally(self, question: Question) -> Tally:
         """Add the table up.
 

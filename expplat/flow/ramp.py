@@ -44,7 +44,7 @@ def widen(poc: Poc, plan: OnlinePlan, look: Look, desk: Desk) -> Stepped:
         stage=Stage.PROMOTED,
         reason=f"No harm at {present:g} %; {wider[0]:g} % of the units are in the test.",
         traffic_percent=wider[0],
-        evidence=evidence_of(look),
+        evidence=evidence_of(plan, look),
     )
     sentence = f"{poc.slug} is in its online test with {wider[0]:g} % of the units."
     return Stepped(write_step(poc.slug, step, desk), (), sentence, is_new=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from expplat.domain.decision import Action, Decision
 from expplat.domain.online import Look
 from expplat.domain.poc import Poc, Stage
 from expplat.domain.proposal import OnlinePlan, Proposal
 from expplat.errors import ConflictError
 from expplat.flow.desk import Desk
 from expplat.flow.graduate import conclude
-from expplat.flow.look import evidence_of, take_look
+from expplat.flow.look import decision_of, evidence_of, take_look
 from expplat.flow.ramp import widen
 from expplat.flow.rollback import rollback
-from expplat.gates.decision import Action, Decision, decide
 
 WATCHER = "expplat watch"
 """Who signs the transitions that nobody typed."""
@@ -44,15 +44,10 @@ def watch_once(desk: Desk) -> tuple[Watched, ...]:
     )
 
 
-def is_spent(plan: OnlinePlan, look: Look) -> bool:
-    """Whether the plan's units or days are used up."""
-    return look.information_fraction >= 1 or look.snapshot.days >= plan.max_days
-
-
 def _watch(poc: Poc, proposal: Proposal, desk: Desk) -> Watched:
     try:
         look = take_look(poc, proposal, desk)
-        decision = decide(look.verdicts, final=is_spent(proposal.online, look))
+        decision = decision_of(proposal.online, look)
         return _act(poc, proposal.online, look, decision, desk)
     except ConflictError as error:
         return Watched(poc.slug, Action.KEEP_RUNNING, error.message)
@@ -61,10 +56,11 @@ def _watch(poc: Poc, proposal: Proposal, desk: Desk) -> Watched:
 def _act(poc: Poc, plan: OnlinePlan, look: Look, decision: Decision, desk: Desk) -> Watched:
     match decision.action:
         case Action.ROLL_BACK:
-            done = rollback(poc.slug, reason=decision.reason, desk=desk, evidence=evidence_of(look))
+            kept = evidence_of(plan, look)
+            done = rollback(poc.slug, reason=decision.reason, desk=desk, evidence=kept)
             return Watched(poc.slug, decision.action, f"{done.sentence} {decision.reason}")
         case Action.GRADUATE:
-            done = conclude(poc, look, desk)
+            done = conclude(poc, plan, look, desk)
             return Watched(poc.slug, decision.action, f"{done.sentence} {decision.reason}")
         case Action.HOLD:
             return Watched(poc.slug, decision.action, decision.reason)

@@ -40,8 +40,10 @@ def srm(alpha: float, snapshot: Snapshot, p: float | None) -> Verdict:
     """Fail a split that chance does not explain: whoever is missing was not lost at random."""
     control, treatment = snapshot.arm(CONTROL).units, snapshot.arm(TREATMENT).units
     counts = f"{control} control, {treatment} treatment"
-    if p is None or snapshot.units == 0:
+    if snapshot.units == 0:
         return _answer(GateKind.SRM, alpha, Ruling.UNKNOWN, "No unit has been exposed yet.")
+    if p is None or not 0 <= p <= 1:
+        return _answer(GateKind.SRM, alpha, Ruling.UNKNOWN, f"{counts}: the split has no p-value.")
     if p <= alpha:
         return _answer(
             GateKind.SRM, alpha, Ruling.FAIL, f"{counts}: not the planned split (p {p:.2g})."
@@ -90,6 +92,10 @@ def data_quality(limit: float, snapshot: Snapshot, metrics: Iterable[Metric]) ->
         for variant in (CONTROL, TREATMENT)
     }
     where, worst = max(missing.items(), key=itemgetter(1), default=("", 0.0))
+    if min(missing.values(), default=0.0) < 0:
+        return _answer(
+            kind, limit, Ruling.UNKNOWN, "A metric has more values than there are units."
+        )
     if worst <= limit:
         return _answer(kind, limit, Ruling.PASS, f"At most {amount(worst, 'fraction')} missing.")
     sentence = (

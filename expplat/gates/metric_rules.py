@@ -49,7 +49,7 @@ def superiority(gate: Gate, effect: Effect, sized: bool) -> Answer:
     Where the test was sized for `min_effect`, significance decides. Proven too small: the upper
     end is below `min_effect`.
     """
-    gain, least = gain_of(effect), gate.min_effect
+    gain, least = gain_of(effect), _limit(gate.min_effect)
     if gain is None or least is None:
         return _not_estimable(effect)
     asked = f"the {limit(least, effect.unit)} that matters"
@@ -77,7 +77,7 @@ def non_inferiority(gate: Gate, effect: Effect, sized: bool) -> Answer:
     below −margin.
     """
     del sized  # a margin is a margin, on any sample
-    gain, margin = gain_of(effect), gate.margin
+    gain, margin = gain_of(effect), _limit(gate.margin)
     if gain is None or margin is None:
         return _not_estimable(effect)
     allowed = f"the {limit(margin, effect.unit)} allowed"
@@ -92,7 +92,7 @@ def non_inferiority(gate: Gate, effect: Effect, sized: bool) -> Answer:
 def equivalence(gate: Gate, effect: Effect, sized: bool) -> Answer:
     """Pass what is surely within the margin on both sides; fail what is surely outside."""
     del sized
-    gain, margin = gain_of(effect), gate.margin
+    gain, margin = gain_of(effect), _limit(gate.margin)
     if gain is None or margin is None:
         return _not_estimable(effect)
     allowed = f"±{limit(margin, effect.unit)}"
@@ -104,10 +104,18 @@ def equivalence(gate: Gate, effect: Effect, sized: bool) -> Answer:
     return Answer(Ruling.UNKNOWN, f"{shown}: not shown to be within {allowed}.")
 
 
+def _limit(declared: float | None) -> float | None:
+    """Return a limit that something can be held against; None for any other."""
+    return declared if declared is not None and 0 < declared < math.inf else None
+
+
 def _is_noise(gain: Gain, effect: Effect) -> bool:
-    if effect.noise_low is None or effect.noise_high is None:
-        return False
-    return gain.estimate <= max(effect.sign * effect.noise_low, effect.sign * effect.noise_high)
+    """Whether control against itself reaches as far; a floor that cannot be read counts as one."""
+    ends = [end for end in (effect.noise_low, effect.noise_high) if end is not None]
+    if not ends:
+        return False  # it was not measured
+    known = [effect.sign * end for end in ends if math.isfinite(end)]
+    return len(known) < 2 or gain.estimate <= max(known)
 
 
 def _not_estimable(effect: Effect) -> Answer:

@@ -29,6 +29,9 @@ class Interval:
     standard_error: float | None = None
     """Of the estimate, in its unit; None where the interval does not rest on one."""
 
+    degrees: float | None = None
+    """Of freedom of the t the interval rests on; None where it rests on a normal, or on neither."""
+
 
 def not_estimable(*, n: int, method: str, reason: str, estimate: float | None = None) -> Interval:
     """Return an answer without an interval, and say why."""
@@ -58,8 +61,15 @@ def without_spread(*, estimate: float, n: int, method: str) -> Interval:
 
 def finite_or_not_estimable(found: Interval) -> Interval:
     """Return the interval as it is, or one without numbers if any of its numbers is not finite."""
-    numbers = (found.estimate, found.low, found.high, found.p)
+    numbers = (found.estimate, found.low, found.high, found.p, found.standard_error)
     if all(number is None or math.isfinite(number) for number in numbers):
         return found
     reason = "The numbers are too large or not finite."
     return not_estimable(n=found.n, method=found.method, reason=reason, estimate=found.estimate)
+
+
+def why_no_error(estimate: float, standard_error: float | None) -> str | None:
+    """Return why no interval can rest on this standard error, or None where one can."""
+    if standard_error is None or not math.isfinite(estimate) or not math.isfinite(standard_error):
+        return "An arm has fewer than two units, or a value that is not finite."
+    return "The values do not vary." if standard_error <= 0 else None

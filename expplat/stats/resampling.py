@@ -11,10 +11,10 @@ BLOCK_CELLS = 2_000_000
 """Cells of the tables that are held at a time; a constant, for the draws depend on it."""
 
 
-def quantile_differences(
+def resampled_quantiles(
     pairs: tuple[Floats, Floats], clusters: NDArray[np.intp], q: float, seed: int, resamples: int
-) -> Floats:
-    """Return the difference of the q-quantiles, second less first, in each resample of clusters.
+) -> tuple[Floats, Floats]:
+    """Return the q-quantile of either column in each resample of clusters, drawn with both columns.
 
     Args:
         pairs: Control and treatment, each of shape (n,), finite.
@@ -24,12 +24,12 @@ def quantile_differences(
         resamples: How many.
 
     Returns:
-        Shape (resamples,).
+        Control's and treatment's, each of shape (resamples,).
     """
     generator = np.random.default_rng(seed)
     drawn_at_once = int(clusters.max()) + 1
     block = max(1, BLOCK_CELLS // len(clusters))
-    differences = np.empty(resamples)
+    found = np.empty(resamples), np.empty(resamples)
     columns = [(np.sort(column), clusters[np.argsort(column)]) for column in pairs]
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
@@ -37,9 +37,9 @@ def quantile_differences(
         cells = drawn + np.arange(size)[:, None] * drawn_at_once
         counts = np.bincount(cells.ravel(), minlength=size * drawn_at_once)
         times: NDArray[np.int32] = counts.reshape(size, drawn_at_once).astype(np.int32)
-        first, second = (_quantiles(values, times[:, order], q) for values, order in columns)
-        differences[start : start + size] = second - first
-    return differences
+        for quantiles, (values, order) in zip(found, columns, strict=True):
+            quantiles[start : start + size] = _quantiles(values, times[:, order], q)
+    return found
 
 
 def _quantiles(values: Floats, times: NDArray[np.int32], q: float) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from expplat.domain.moments import Moments
 from expplat.stats.distributions import critical_t, critical_z, normal_p, t_p
@@ -51,7 +52,11 @@ def standard_error(
 
 
 def difference(
-    control: Moments, treatment: Moments, alpha: float = 0.05, pooled_floor: bool = False
+    control: Moments,
+    treatment: Moments,
+    alpha: float = 0.05,
+    pooled_floor: bool = False,
+    apart: float | None = None,
 ) -> Interval:
     """Return the difference of two means with Welch's t interval; for a test that is read once.
 
@@ -60,10 +65,12 @@ def difference(
         treatment: Moments of treatment.
         alpha: One less the two-sided confidence level, between 0 and 1.
         pooled_floor: As in `standard_error`.
+        apart: The difference, where it is known to more digits than two means of 1e9 have.
 
     Returns:
-        The difference in the metric's unit. Not estimable below two units in an arm, or where the
-        moments are not finite. Without width where nothing varies in either arm.
+        The difference and its standard error in the metric's unit. Not estimable below two units
+        in an arm, or where the moments are not finite. Without width, and with a standard error of
+        0, where nothing varies in either arm.
 
     Raises:
         ValueError: If alpha is out of range.
@@ -74,13 +81,13 @@ def difference(
     """
     critical_z(alpha)
     n, method = control.n + treatment.n, POOLED if pooled_floor else WELCH
-    estimate = _apart(control, treatment)
+    estimate = _apart(control, treatment) if apart is None else apart
     error = standard_error(control, treatment, pooled_floor)
     if error is None or estimate is None:
         reason = "An arm has fewer than two units, or a value that is not finite."
         return not_estimable(n=n, method=method, reason=reason, estimate=estimate)
-    if error == 0 or (_is_still(control) and _is_still(treatment)):
-        return without_spread(estimate=estimate, n=n, method=method)
+    if error == 0 or (is_still(control) and is_still(treatment)):
+        return replace(without_spread(estimate=estimate, n=n, method=method), standard_error=0.0)
     degrees = _degrees(control, treatment, error)
     half = critical_t(alpha, degrees) * error
     return finite_or_not_estimable(
@@ -91,6 +98,8 @@ def difference(
             p=t_p(estimate / error, degrees),
             n=n,
             method=method,
+            standard_error=error,
+            degrees=degrees,
         )
     )
 
@@ -116,7 +125,7 @@ def relative_difference(control: Moments, treatment: Moments, alpha: float = 0.0
         reason = "A lift needs means above 0, and two units in each arm."
         return not_estimable(n=n, method=LOG_RATIO, reason=reason)
     logarithm = math.log(treatment.mean) - math.log(control.mean)
-    if _is_still(control) and _is_still(treatment):
+    if is_still(control) and is_still(treatment):
         return without_spread(estimate=math.expm1(logarithm), n=n, method=LOG_RATIO)
     error = math.hypot(math.sqrt(parts[0]) / control.mean, math.sqrt(parts[1]) / treatment.mean)
     return finite_or_not_estimable(
@@ -129,6 +138,11 @@ def relative_difference(control: Moments, treatment: Moments, alpha: float = 0.0
             method=LOG_RATIO,
         )
     )
+
+
+def is_still(arm: Moments) -> bool:
+    """Whether the spread of at least one value is rounding: far smaller than the values allow."""
+    return math.sqrt(max(arm.m2, 0.0) / arm.n) <= ROUNDING * abs(arm.mean)
 
 
 def _mean_variances(
@@ -166,11 +180,6 @@ def _apart(control: Moments, treatment: Moments) -> float | None:
         return None
     apart = treatment.mean - control.mean
     return apart if math.isfinite(apart) else None
-
-
-def _is_still(arm: Moments) -> bool:
-    """Whether the spread is rounding: far smaller than the numbers themselves allow for."""
-    return math.sqrt(max(arm.m2, 0.0) / arm.n) <= ROUNDING * abs(arm.mean)
 
 
 def _expm1(value: float) -> float:

@@ -57,9 +57,15 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def typed(block: Block) -> Iterator[Typed]:
-    """Give the lines of a console block that begin with `$`, with the answers below each."""
+    r"""Give the lines of a console block that begin with `$`, with the answers below each.
+
+    A line that ends with `\` goes on in the next.
+    """
     command, answers, at = "", [], 0
     for number, line in enumerate([*block.text.splitlines(), "$ "], start=block.line):
+        if command.endswith(" \\") and not line.startswith("$ "):
+            command = f"{command[:-2]} {line.strip()}"
+            continue
         if not line.startswith("$ "):
             answers.append(line)
             continue

@@ -15,8 +15,7 @@ from expplat.domain.online import ArmStatistics, Snapshot
 from expplat.domain.poc import Stage
 from expplat.domain.proposal import Health, Hold
 from expplat.flow.desk import Desk
-from expplat.flow.look import is_news, read, take_look
-from expplat.flow.watch import is_spent
+from expplat.flow.look import is_news, is_spent, read, take_look
 from expplat.gates.decision import Action, decide, step_blockers
 from expplat.stats import two_sample
 from tests.builders import SLUG, T0, a_poc, a_proposal, keep_poc

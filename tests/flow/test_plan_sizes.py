@@ -8,7 +8,7 @@ import pytest
 
 from expplat.domain.gate import Ruling
 from expplat.domain.metric import MetricKind
-from expplat.flow.plan import plan_verdicts, sizings
+from expplat.flow.plan import plan_verdicts, power_of, sizings
 from tests.builders import LATENCY, SUCCESS, a_proposal, non_inferiority, superiority
 
 PLAN = replace(
@@ -61,3 +61,41 @@ def test_a_plan_with_too_few_units_for_a_gate_is_refused_by_name():
 
     assert verdict.ruling is Ruling.FAIL
     assert verdict.sentence.startswith("latency_ms needs 18108 units to tell 20 apart")
+
+
+def with_second_goal(**changes):
+    second = replace(PLAN.metrics[0], name="second")
+    return replace(
+        PLAN,
+        metrics=(*PLAN.metrics, second),
+        gates=(*PLAN.gates, superiority("second", 0.05)),
+        **changes,
+    )
+
+
+def test_where_any_goal_may_win_each_is_sized_to_win_alone_at_its_share_of_alpha():
+    either, both = with_second_goal(winning="any"), with_second_goal()
+
+    # (2.241 + 0.842)² · (.2475 + .25) / .05² in each variant: alpha .025, 80 % power
+    assert [sizing.units_needed for sizing in sizings(either)] == pytest.approx(
+        [2 * 1.077 * 1891.5] * 2, abs=3
+    )
+    # alpha .05 and 90 % power each, so that both pass with 80 %
+    assert [sizing.units_needed for sizing in sizings(both)] == pytest.approx(
+        [2 * 1.077 * 2090.9] * 2, abs=3
+    )
+
+
+def test_an_open_ended_plan_needs_two_thirds_more_units_than_a_test_read_once():
+    (sizing,) = sizings(replace(PLAN, mode="open_ended"))
+
+    assert sizing.units_needed == pytest.approx(2 * 1.68 * 1561.9, abs=3)
+
+
+@pytest.mark.parametrize("winning", ["all", "any"])
+@pytest.mark.parametrize("mode", ["planned", "open_ended"])
+def test_a_plan_with_just_the_units_it_needs_has_the_power_that_was_asked_for(winning, mode):
+    plan = with_second_goal(winning=winning, mode=mode)
+    plan = replace(plan, max_units=sizings(plan)[0].units_needed)
+
+    assert power_of(plan) == pytest.approx(0.8, abs=0.001)

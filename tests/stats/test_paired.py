@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -14,6 +15,7 @@ from expplat.stats.paired import (
     quantile,
     quantile_difference,
 )
+from expplat.stats.resampling import resampled_quantiles
 
 SCALES = st.sampled_from([1e-9, 1e-6, 0.001, 0.3, 7.0, 1e3, 1e6, 1e9])
 SEEDS = st.integers(0, 10_000)
@@ -139,6 +141,50 @@ def test_the_unit_of_the_values_changes_no_bootstrap(seed, scale):
     assert scaled.low == pytest.approx(plain.low * scale, rel=1e-9, abs=1e-9 * scale)
 
 
+@settings(max_examples=60)
+@given(SEEDS, st.sampled_from([1e3, 1e6, 1e9]))
+def test_a_constant_added_to_both_variants_changes_no_p_value(seed, constant):
+    control, treatment = drawn(seed)
+    clusters = [i // 2 for i in range(40)]
+    plain = mean_difference(control, treatment, clusters)
+
+    shifted = mean_difference(control + constant, treatment + constant, clusters)
+
+    assert shifted.p == pytest.approx(plain.p, abs=1e-7)
+    assert shifted.low == pytest.approx(plain.low, abs=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS)
+def test_a_constant_added_to_both_variants_changes_no_bootstrap(seed):
+    control, treatment = drawn(seed)
+    plain = quantile_difference(control, treatment, 0.9, seed=1)
+
+    shifted = quantile_difference(control + 1e9, treatment + 1e9, 0.9, seed=1)
+
+    assert shifted.p == pytest.approx(plain.p, abs=1e-7)
+    assert shifted.low == pytest.approx(plain.low, abs=1e-5)
+
+
+@given(SEEDS, st.integers(3, 100))
+def test_the_interval_rests_on_the_standard_error_and_degrees_that_it_names(seed, n):
+    control, treatment = drawn(seed, n)
+    expected = scipy_stats.ttest_rel(treatment, control)
+
+    found = mean_difference(control, treatment)
+
+    assert found.standard_error == pytest.approx(scipy_stats.sem(treatment - control), rel=1e-9)
+    assert found.degrees == expected.df
+    assert found.estimate / found.standard_error == pytest.approx(expected.statistic, rel=1e-9)
+
+
+def test_the_standard_error_of_a_ratio_is_in_the_unit_of_the_ratio():
+    found = geometric_mean_ratio([1, 1, 1], [1, 2, 4])
+
+    assert found.standard_error == pytest.approx(2 * math.log(2) / math.sqrt(3))
+    assert found.degrees == 2
+
+
 @given(SEEDS)
 def test_swapping_the_variants_turns_the_interval_over(seed):
     control, treatment = drawn(seed)
@@ -259,21 +305,19 @@ def test_the_bootstrap_agrees_with_a_plain_loop_of_numpy():
     assert found.high == pytest.approx(np.quantile(loop, 0.975), abs=0.06 * width)
 
 
-def test_each_resample_has_numpys_linear_quantile():
-    from expplat.stats.resampling import quantile_differences
-
+def test_each_resample_has_numpys_linear_quantile_of_both_columns():
     values = np.array([3.0, 1.0, 4.0, 1.5, 9.0, 2.6])
     clusters = np.array([0, 0, 1, 1, 2, 2])
     possible = set()
-    for a in range(3):
-        for b in range(3):
-            for c in range(3):
-                rows = np.concatenate([np.flatnonzero(clusters == k) for k in (a, b, c)])
-                possible.add(round(float(np.quantile(values[rows], 0.7)), 9))
+    for drawn_clusters in itertools.product(range(3), repeat=3):
+        rows = np.concatenate([np.flatnonzero(clusters == k) for k in drawn_clusters])
+        pair = (np.quantile(column[rows], 0.7) for column in (values, values[::-1]))
+        possible.add(tuple(round(float(each), 9) for each in pair))
 
-    found = quantile_differences((np.zeros(6), values), clusters, 0.7, 1, 500)
+    ones, others = resampled_quantiles((values, values[::-1]), clusters, 0.7, 1, 500)
 
-    assert {round(float(value), 9) for value in found} == possible
+    found = zip(ones.tolist(), others.tolist(), strict=True)
+    assert {(round(one, 9), round(other, 9)) for one, other in found} == possible
 
 
 def test_the_same_seed_gives_the_same_bootstrap_and_another_seed_another():
@@ -333,6 +377,20 @@ def test_proportions_that_all_agree_keep_a_width():
     assert found.estimate == 0
     assert found.low == pytest.approx(-found.high) == pytest.approx(-0.0713, abs=5e-5)
     assert found.p == 1
+
+
+@pytest.mark.parametrize(("won", "lost"), [(0, 0), (0, 9), (3, 4), (1_111, 214)])
+def test_the_exact_p_value_of_proportions_is_that_of_statsmodels(won, lost):
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    control = [0] * won + [1] * lost + [1, 0]
+    treatment = [1] * won + [0] * lost + [1, 0]
+
+    found = proportion_difference(control, treatment, exact=True)
+
+    assert found.p == pytest.approx(mcnemar([[1, lost], [won, 1]], exact=True).pvalue, rel=1e-9)
+    assert found.method == "paired proportions (Newcombe 10, exact McNemar)"
+    assert found.low == proportion_difference(control, treatment).low
 
 
 def test_proportions_of_repeated_requests_use_the_clusters():

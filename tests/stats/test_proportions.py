@@ -34,6 +34,33 @@ def test_its_p_value_is_the_mid_p_of_mcnemar(one, other):
     assert found.p == pytest.approx(min(1.0, expected))
 
 
+@pytest.mark.parametrize(
+    ("won", "lost", "exact"),
+    [
+        (604, 223, 2.5211337777857585e-41),
+        (392, 280, 1.776985079125339e-05),
+        (383, 95, 5.116157326696527e-42),
+        (1_111, 214, 2.766488398240557e-146),
+    ],
+)
+def test_the_exact_p_value_is_right_far_out_and_never_below_the_mid_p(won, lost, exact):
+    counts = {"both": 10, "only_control": lost, "only_treatment": won, "neither": 10}
+    by_integers = 2 * sum(math.comb(won + lost, k) for k in range(lost + 1))
+
+    found = newcombe_paired(**counts, exact=True)
+
+    assert found.p == pytest.approx(exact, rel=1e-9)
+    assert found.p == pytest.approx(by_integers / 2 ** (won + lost - 1) / 2, rel=1e-9)
+    assert found.p > newcombe_paired(**counts).p > found.p / 2
+
+
+def test_the_published_therapy_has_its_two_p_values():
+    counts = {"both": 59, "only_treatment": 6, "only_control": 16, "neither": 80}
+
+    assert newcombe_paired(**counts, exact=True).p == pytest.approx(0.0525, abs=5e-5)
+    assert newcombe_paired(**counts).p == pytest.approx(0.0347, abs=5e-5)
+
+
 def test_a_positive_correlation_narrows_it_and_a_negative_one_widens_it():
     widths = [
         found.high - found.low

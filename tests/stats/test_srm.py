@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats as scipy_stats
 
-from expplat.stats.srm import sample_ratio
+from expplat.stats.srm import chi_square_p, sample_ratio
 
 
 @pytest.mark.parametrize(
@@ -83,3 +84,53 @@ def test_no_counts_bring_a_number_out_that_is_not_finite(counts):
 def test_what_is_no_split_is_refused(counts, shares):
     with pytest.raises(ValueError, match=r"share|count"):
         sample_ratio(counts, shares)
+
+
+def test_a_published_split_that_is_read_once_has_its_known_p_value():
+    assert chi_square_p((44_700, 45_489), (0.5, 0.5)) == pytest.approx(0.0086, abs=5e-5)
+    assert chi_square_p((44_700, 45_489), (1, 1)) == pytest.approx(
+        scipy_stats.chi2.sf(6.9024, 1), rel=1e-4
+    )
+    assert chi_square_p((191_243, 38_218, 38_204, 38_201), (5, 1, 1, 1)) == pytest.approx(
+        0.9934, abs=5e-5
+    )
+    assert chi_square_p((191_243, 38_218, 38_204, 38_201), (1, 1, 1, 1)) < 1e-300
+
+
+@given(st.lists(st.integers(400, 10**9), min_size=2, max_size=5), st.integers(0, 1_000))
+def test_the_fixed_test_is_pearsons(counts, seed):
+    shares = np.random.default_rng(seed).uniform(0.5, 1, len(counts))
+    expected = shares / shares.sum() * sum(counts)
+    if sum(counts) < 1_000:
+        return
+
+    found = chi_square_p(counts, shares.tolist())
+
+    assert found == pytest.approx(scipy_stats.chisquare(counts, expected).pvalue, rel=1e-6)
+
+
+@given(st.integers(0, 400), st.integers(0, 400), st.floats(0.1, 10))
+def test_the_fixed_test_of_a_few_units_is_the_exact_one(one, other, odds):
+    found = chi_square_p((one, other), (odds, 1.0))
+
+    if one + other:
+        exact = scipy_stats.binomtest(one, one + other, odds / (odds + 1)).pvalue
+        assert found == pytest.approx(exact, rel=1e-6)
+    else:
+        assert found == 1
+
+
+def test_an_arm_that_was_to_have_none_is_proof_with_a_unit_and_no_arm_without():
+    assert chi_square_p((100, 90, 1), (1, 1, 0)) == 0
+    assert chi_square_p((5_100, 4_900, 0), (1, 1, 0)) == chi_square_p((5_100, 4_900), (1, 1))
+    assert chi_square_p((70, 50, 0), (1, 1, 0)) == chi_square_p((70, 50), (1, 1))
+    assert chi_square_p((100, 0), (1, 0)) == 1
+    assert chi_square_p((0, 0, 0), (1, 1, 1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("counts", "shares"), [((1, 2), (1.0,)), ((1, -2), (0.5, 0.5)), ((1, 2), (0.0, 0.0))]
+)
+def test_what_is_no_split_is_refused_by_the_fixed_test_too(counts, shares):
+    with pytest.raises(ValueError, match=r"share|count"):
+        chi_square_p(counts, shares)

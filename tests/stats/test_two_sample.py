@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -5,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from expplat.domain.moments import Moments
+from expplat.stats.interval import finite_or_not_estimable
 from expplat.stats.moments import moments_of, of_proportion
 from expplat.stats.two_sample import difference, relative_difference, standard_error
 
@@ -29,6 +32,8 @@ def test_the_difference_is_welchs_test(seed):
 
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-10)
     assert found.p == pytest.approx(expected.pvalue, rel=1e-8)
+    assert found.standard_error == pytest.approx(expected._standard_error, rel=1e-9)
+    assert found.degrees == pytest.approx(expected.df, rel=1e-9)
     assert found.n == 105
 
 
@@ -43,8 +48,44 @@ def test_the_unit_of_the_values_changes_no_p_value_and_scales_the_interval(seed,
 
     assert scaled.p == pytest.approx(plain.p, abs=1e-9)
     assert (scaled.low, scaled.high) == pytest.approx((plain.low * scale, plain.high * scale))
+    assert scaled.standard_error == pytest.approx(plain.standard_error * scale)
     assert scaled_lift.p == pytest.approx(lift.p, abs=1e-9)
     assert (scaled_lift.low, scaled_lift.high) == pytest.approx((lift.low, lift.high))
+
+
+@given(SEEDS)
+def test_adding_a_billion_changes_no_p_value(seed):
+    # On a grid, so that adding rounds nothing; a mean near 1e9 is itself a multiple of 1.2e-7.
+    one, other = (np.round(arm * 1024) / 16 for arm in drawn(seed))
+    plain = difference(moments_of(one), moments_of(other))
+
+    moved = difference(moments_of(one + 1e9), moments_of(other + 1e9))
+
+    assert moved.p == pytest.approx(plain.p, abs=1e-7)
+    assert (moved.low, moved.high) == pytest.approx((plain.low, plain.high), abs=1e-6)
+    assert moved.standard_error == pytest.approx(plain.standard_error, rel=1e-9)
+
+
+@given(SEEDS)
+def test_the_difference_is_that_of_statsmodels(seed):
+    control, treatment = drawn(seed)
+    welch = CompareMeans(DescrStatsW(treatment), DescrStatsW(control))
+
+    found = difference(moments_of(control), moments_of(treatment))
+
+    _, p, degrees = welch.ttest_ind(usevar="unequal")
+    assert (found.p, found.degrees) == pytest.approx((p, degrees), rel=1e-9)
+    assert found.standard_error == pytest.approx(welch.std_meandiff_separatevar, rel=1e-9)
+    assert (found.low, found.high) == pytest.approx(welch.tconfint_diff(usevar="unequal"), rel=1e-9)
+
+
+def test_a_standard_error_that_is_not_finite_leaves_nothing_to_read():
+    some = difference(Moments(n=8, mean=5.0, m2=32.0), Moments(n=8, mean=6.0, m2=32.0))
+
+    found = finite_or_not_estimable(dataclasses.replace(some, standard_error=math.nan))
+
+    assert (found.standard_error, found.low, found.p) == (None, None, None)
+    assert found.warnings
 
 
 def test_the_error_is_the_one_computed_by_hand():
@@ -112,7 +153,7 @@ def test_arms_that_do_not_vary_have_a_difference_without_width():
 
     found = difference(still, Moments(n=10, mean=1e9 + 1, m2=1e-13))
 
-    assert (found.low, found.high, found.p) == (1, 1, None)
+    assert (found.low, found.high, found.p, found.standard_error) == (1, 1, None, 0)
     assert difference(still, still).p == 1
 
 
@@ -134,6 +175,7 @@ def test_an_arm_without_variance_to_speak_of_is_not_estimable(arm):
         relative_difference(whole, arm),
     ):
         assert (found.low, found.high, found.p) == (None, None, None)
+        assert found.standard_error is None
         assert found.warnings
     assert standard_error(whole, arm) is None
 

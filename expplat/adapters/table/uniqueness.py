@@ -1,0 +1,52 @@
+"""Whether every unit has one row: exact, and cheaper than grouping by the unit."""
+
+from __future__ import annotations
+
+import numpy as np
+from duckdb import ColumnExpression as Column
+from duckdb import DuckDBPyRelation
+from duckdb import FunctionExpression as Function
+
+from expplat.adapters.table.constants import whole
+
+AT_ONCE = 1 << 24
+"""Most hashes that are held and sorted at a time: 128 MiB of them."""
+
+BATCH_ROWS = 1 << 20
+
+
+def is_unique(relation: DuckDBPyRelation, column: str, rows: int) -> bool:
+    """Return whether no two rows have the same value; rows without one do not count.
+
+    Values of the same hash are taken for the same: what follows then groups by the values
+    themselves, so that a collision costs time and changes no answer.
+
+    Args:
+        relation: Any rows.
+        column: A column of them.
+        rows: How many there are.
+    """
+    present = relation.filter(Column(column).isnotnull())
+    hashes = present.select(Function("hash", Column(column)).alias("h"))
+    parts = -(-rows // AT_ONCE)
+    if parts <= 1:
+        return _all_differ(hashes, rows)
+    remainder = Column("h") % whole(parts)
+    return all(
+        _all_differ(hashes.filter(remainder == whole(part)), 2 * rows // parts)
+        for part in range(parts)
+    )
+
+
+def _all_differ(hashes: DuckDBPyRelation, most: int) -> bool:
+    found = np.empty(most, dtype=np.uint64)
+    end = 0
+    for batch in hashes.to_arrow_reader(BATCH_ROWS):
+        part = np.from_dlpack(batch.column(0))  # pyarrow's own `to_numpy` would import pandas
+        if end + len(part) > most:
+            return False  # far more values of one hash's remainder than chance gives
+        found[end : end + len(part)] = part
+        end += len(part)
+    found = found[:end]
+    found.sort()
+    return not bool(np.any(found[1:] == found[:-1]))
