@@ -10,7 +10,6 @@ from expplat.adapters import svg_plots
 from expplat.domain.analysis import Analysis, Comparison, LookReading
 from expplat.domain.gate import Effect, Gate, GateKind
 
-
 MOST_LABELS = 6
 """Looks of a plot that are named; more names would run into each other."""
 

@@ -9,6 +9,7 @@ from expplat.cli._say import STYLES, say
 
 GAP = "  "
 LEAST_WIDTH = 40
+SHORTEST_NAME = 6
 LONGEST_NAME = 28
 """Columns of the terminal that a name may take before it is cut."""
 
@@ -22,6 +23,8 @@ class Column(NamedTuple):
     """0 always stays; of the others, the highest are left out first."""
 
     is_right: bool = False
+    is_name: bool = False
+    """Whether it may be cut where all else does not help."""
 
 
 def width_of_terminal() -> int:
@@ -71,6 +74,7 @@ def say_columns(columns: Iterable[Column], styles: Sequence[str]) -> None:
         rank = max(column.rank for column in shown)
         left_out = [column.title for column in shown if column.rank == rank] + left_out
         shown = [column for column in shown if column.rank < rank]
+    shown = _narrowed(shown)
     say(typer.style(_line(shown, [column.title for column in shown]), bold=True))
     for row, style in zip(
         zip(*(column.cells for column in shown), strict=True), styles, strict=True
@@ -89,15 +93,30 @@ def say_wrapped(first: str, text: str, ruling: str | None = None) -> None:
         text: The text.
         ruling: What colours that which stands before it; None for no colour.
     """
-    import textwrap
-
     import typer
+    from rich.console import Console
+    from rich.text import Text
 
     indent = cell_width(first)
     width = max(width_of_terminal() - indent, LEAST_WIDTH // 2)
-    lines = textwrap.wrap(text, width, break_on_hyphens=False)
+    lines = [line.plain.rstrip() for line in Text(text).wrap(Console(), width)]
     painted = first if ruling is None else typer.style(first, fg=STYLES[ruling])
     say(painted + f"\n{' ' * indent}".join(lines))
+
+
+def _narrowed(columns: Sequence[Column]) -> list[Column]:
+    """Cut names, the longest first, until the table fits or they say nothing any more."""
+    found = list(columns)
+    while _width(found) > width_of_terminal():
+        names = [column for column in found if column.is_name]
+        longest = max(names, key=_width_of, default=None)
+        if longest is None or _width_of(longest) <= SHORTEST_NAME:
+            break
+        width = _width_of(longest) - 1
+        cells = [cut(cell, width) for cell in longest.cells]
+        narrower = longest._replace(title=cut(longest.title, width), cells=cells)
+        found[found.index(longest)] = narrower
+    return found
 
 
 def _width(columns: Sequence[Column]) -> int:

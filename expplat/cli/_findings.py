@@ -122,8 +122,8 @@ def _comparisons(rows: Sequence[Comparison], found: Analysis) -> None:
     columns = (
         Column("ruling", [_sign(one.ruling) for one in rows]),
         _segments(rows),
-        Column("metric", [cut(one.metric, LONGEST_NAME) for one in rows]),
-        Column("variant", [cut(one.variant, LONGEST_NAME) for one in rows], 3 if is_alone else 0),
+        _names("metric", [one.metric for one in rows]),
+        _names("variant", [one.variant for one in rows], rank=3 if is_alone else 0),
         Column(f"effect [{level}]", [_effect(one) for one in rows]),
         Column(f"p ({found.correction})", [_p(one.p_adjusted) for one in rows], rank=1),
         Column("control", [amount(one.control, one.unit) for one in rows], 2, is_right=True),
@@ -146,7 +146,12 @@ def _effect(one: Comparison) -> str:
 def _segments(rows: Sequence[Comparison]) -> Column:
     """Return the segments, under the name of their column."""
     parts = [(one.segment or "").partition("=") for one in rows]
-    return Column(cut(parts[0][0], 12), [cut(value, LONGEST_NAME) for _, _, value in parts])
+    return _names(parts[0][0] if parts else "", [value for _, _, value in parts])
+
+
+def _names(title: str, names: Sequence[str], rank: int = 0) -> Column:
+    cells = [cut(name, LONGEST_NAME) for name in names]
+    return Column(cut(title, LONGEST_NAME), cells, rank, is_name=True)
 
 
 def _lift(value: float | None) -> str:
@@ -166,9 +171,9 @@ def _looks(looks: Sequence[LookReading]) -> None:
     shown = list(_telling(looks))
     columns = (
         Column("ruling", [_sign(one.ruling) for one in shown]),
-        Column("look", [cut(one.look, LONGEST_NAME) for one in shown]),
-        Column("metric", [cut(one.metric, LONGEST_NAME) for one in shown]),
-        Column("variant", [cut(one.variant, LONGEST_NAME) for one in shown]),
+        _names("look", [one.look for one in shown]),
+        _names("metric", [one.metric for one in shown]),
+        _names("variant", [one.variant for one in shown]),
         Column("effect", [number(one.effect) for one in shown]),
         Column("over all looks", [_ends(one) for one in shown]),
         Column("read once, p", [_p(one.p_if_read_once) for one in shown], rank=2),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from expplat.domain.gate import Ruling
 from expplat.domain.metric import Direction
@@ -366,8 +367,8 @@ class Comparison:
     ruling: Ruling
     sentence: str
     unit: str = ""
-    """`fraction` for shares, `relative` where the effect is a share of what control takes; empty for
-    what has the column's own unit."""
+    """`fraction` for shares, `relative` where the effect is a share of what control takes; empty
+    for what has the column's own unit."""
 
     role: Role = Role.SUCCESS
     direction: Direction = Direction.HIGHER
@@ -407,7 +408,7 @@ class Finding:
 
     ruling: Ruling
     p: float | None
-    detail: Mapping[str, float | str]
+    detail: Mapping[str, Any]
     sentence: str
 
 

@@ -206,7 +206,7 @@ class OnlinePlan:
     """Days after which the test ends, whatever it has gathered."""
 
     mode: Literal["planned", "open_ended"] = "planned"
-    """`planned`: the error budget is spent over `max_units`, which has the most power. `open_ended`:
+    """`planned`: the error budget is spent over `max_units`: most power. `open_ended`:
     intervals that hold at any number of units, for a test whose end is not known; it takes about
     two thirds more units to find the same effect, and 30 events in each variant before a proportion
     is judged. `max_units` and `max_days` end it all the same, as inconclusive."""

@@ -14,7 +14,7 @@ NOTHING_YET = "–"
 """Stands where there is no number, or no evidence yet."""
 
 RELATIVE = "relative"
-"""Unit of an effect that is a share of what control takes, where values have a unit of their own."""
+"""Unit of an effect that is a share of what control takes; its values have a unit of their own."""
 
 PERCENT = {"fraction": "pp", RELATIVE: "%"}
 """Units of effects that are written as hundredths, and what stands behind the number."""

@@ -30,7 +30,9 @@ from expplat.stats import (
 from expplat.stats.interval import Interval, not_estimable
 from expplat.stats.joint_moments import linearised, marginal, near
 
-ADJUST: dict[Adjustment, Callable[[Sequence[JointMoments]], tuple[Moments, ...]]] = {
+Adjust = Callable[[Sequence[JointMoments]], tuple[Moments, ...]]
+
+ADJUST: dict[Adjustment, Adjust] = {
     Adjustment.CUPED: adjustment.cuped,
     Adjustment.LIN: adjustment.lin,
 }
@@ -85,7 +87,7 @@ def moments_of_arms(metric: AskedMetric, arms: Sequence[ArmTally], standard: Sta
     known = [joint for joint in joints if joint is not None]
     if not tallies[0].covariates or len(known) < len(joints):
         moments = tuple(None if joint is None else marginal(joint) for joint in joints)
-        return Adjusted(moments, _apart(tallies, [marginal(one) for one in near(known)]))
+        return Adjusted(moments, _apart(tallies, _plain))
     if is_clustered and metric.kind is AskedKind.RATIO:
         # A cluster's denominator came after the exposure, and without it the covariates' sums over
         # a cluster say little more than how large it is.
@@ -93,7 +95,7 @@ def moments_of_arms(metric: AskedMetric, arms: Sequence[ArmTally], standard: Sta
         moments = tuple(marginal(joint) for joint in known)
         return Adjusted(moments, (None,) * len(moments), note=note)
     by = _adjustment(known, standard)
-    return Adjusted(ADJUST[by](known), _apart(tallies, ADJUST[by](near(known))), by)
+    return Adjusted(ADJUST[by](known), _apart(tallies, ADJUST[by]), by)
 
 
 def effect_of(
@@ -170,14 +172,18 @@ def _effects_on(
     return measured
 
 
-def _apart(tallies: Sequence[MetricTally], moved: Sequence[Moments]) -> tuple[float | None, ...]:
+def _plain(joints: Sequence[JointMoments]) -> tuple[Moments, ...]:
+    return tuple(marginal(joint) for joint in joints)
+
+
+def _apart(tallies: Sequence[MetricTally], adjust: Adjust) -> tuple[float | None, ...]:
     """Return how far each arm's mean lies from the first's, where the means are far from zero.
 
     Near zero the means themselves say it, and what they round to is left as it is.
 
     Args:
         tallies: By arm.
-        moved: The arms' moments, about the first arm's means.
+        adjust: How covariates are taken out.
     """
     first = tallies[0].moments
     if any(tally.has_denominator or not tally.moments.n for tally in tallies):
@@ -185,6 +191,7 @@ def _apart(tallies: Sequence[MetricTally], moved: Sequence[Moments]) -> tuple[fl
     spread = math.sqrt(max(first.products[0][0], 0.0) / first.n)
     if not abs(first.means[0]) > FAR * spread > 0:
         return (None,) * len(tallies)
+    moved = adjust(near([tally.moments for tally in tallies]))
     return tuple(one.mean - moved[0].mean for one in moved)
 
 

@@ -69,7 +69,8 @@ def merge_joint(one: JointMoments, other: JointMoments) -> JointMoments:
     start, step = np.asarray(one.means), apart * (other.n / n) + rests
     means = start + step
     merged = _joint(n, means, np.asarray(one.products) + other.products + between)
-    return replace(merged, rests=tuple((step - (means - start)).tolist()))
+    left = step - (means - start)
+    return replace(merged, rests=tuple(left.tolist())) if left.any() else merged
 
 
 def near(joints: Sequence[JointMoments]) -> tuple[JointMoments, ...]:

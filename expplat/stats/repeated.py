@@ -29,9 +29,10 @@ def repeated_interval(
 ) -> Interval:
     """Return the interval of one planned look: the estimate ± its boundary times its error.
 
-    All looks' intervals hold the truth together with probability 1 − alpha. Its p-value is that of
-    `repeated_p`; `stagewise_p` has one for a test that has ended. Where nothing varies, or this look spends
-    nothing, there is no interval: a variance of 0 is no evidence in a test that may stop on it.
+    All looks' intervals hold the truth together with probability 1 − alpha. Its p-value is
+    `repeated_p`; `stagewise_p` has one for a test that has ended. Where nothing varies, or this
+    look spends nothing, there is no interval: a variance of 0 is no evidence in a test that may
+    stop on it.
 
     Args:
         estimate: In the metric's unit.

@@ -93,6 +93,14 @@ def test_a_line_that_goes_on_is_one_command() -> None:
     assert other.command == "ls"
 
 
+def test_what_the_readme_shows_is_what_the_page_shows_that_is_run() -> None:
+    page = (HOW_TO / "analyze-a-test-run-elsewhere.md").read_text(encoding="utf-8")
+    shown = [block.text for block in blocks(ROOT / "README.md") if block.language == "text"]
+
+    assert shown
+    assert all(text in page for text in shown)
+
+
 def _script(page: Path, folder: Path) -> str:
     """Return one shell script: a reader keeps one shell open, so variables last."""
     lines = ["trap 'kill $(jobs -p) 2>/dev/null' EXIT"]

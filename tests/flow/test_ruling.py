@@ -152,6 +152,15 @@ def test_nothing_that_is_missing_leads_to_a_pass(holes):
     assert one.ruling is verdict.ruling is Ruling.UNKNOWN
 
 
+@pytest.mark.parametrize("metric", [GOAL, SAFE])
+@pytest.mark.parametrize("effect", [-5.0, 0.0, 0.5])
+def test_an_interval_without_width_is_no_evidence(metric, effect):
+    (one,), verdict = ruled(measured(metric, effect=effect, low=effect, high=effect, p=0.0))
+
+    assert one.ruling is verdict.ruling is Ruling.UNKNOWN
+    assert "nothing varies" in one.sentence
+
+
 def test_no_comparison_is_no_pass():
     _, verdict = ruled()
 

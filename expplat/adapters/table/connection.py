@@ -68,11 +68,19 @@ def read_errors(source: str) -> Iterator[None]:
             f"{source} has numbers that are too large to be squared.",
             hint="Give the column in a larger unit.",
         ) from error
+    except RuntimeError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # what DuckDB makes of Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
     except (duckdb.Error, UnicodeDecodeError) as error:
         raise InputError(f"{source} cannot be read: {first_line(error)}") from error
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says, in one line that ends in a full stop."""
+    """Return what an error says, in one line that ends in a full stop.
+
+    Of a CSV the first line says where alone, and the next one what.
+    """
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].strip().rstrip(".") + "."
+    said = lines[:2] if "CSV Error on Line" in lines[0] else lines[:1]
+    return ": ".join(line.strip().rstrip(".") for line in said) + "."

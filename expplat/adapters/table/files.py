@@ -31,19 +31,29 @@ def open_files(connection: DuckDBPyConnection, source: str) -> Source:
     suffixes = {_suffix(file) for file in files}
     if len(suffixes) > 1 or not suffixes <= CSV | JSON_LINES | PARQUET:
         raise InputError(f"{source} is no table of one kind.", hint=KINDS)
+    if not any(file.stat().st_size for file in files):
+        raise InputError(f"{source} is empty.", hint="A table needs a line of names, and rows.")
     paths = [glob.escape(str(file)) for file in files]
     (suffix,) = suffixes
     with read_errors(source):
         relation = _read(connection, paths, suffix)
         columns = relation.columns
+        ambiguous = _twice(connection, paths[0]) if suffix in CSV else frozenset()
     if not columns:
         raise InputError(f"{source} has no columns.", hint=KINDS)
     return Source(
-        connection=connection, relation=relation, name=source, is_slow=suffix not in PARQUET
+        connection=connection,
+        relation=relation,
+        name=source,
+        is_slow=suffix not in PARQUET,
+        ambiguous=ambiguous,
     )
 
 
 def _files(source: str) -> list[Path]:
+    if "://" in source:
+        hint = "Fetch the file first; --database takes the address of a database."
+        raise InputError(f"{source} is an address, not a file.", hint=hint)
     path = Path(source)
     if path.is_file():
         return [path]
@@ -57,6 +67,13 @@ def _files(source: str) -> list[Path]:
             f"There is no file {source}.", hint="Check the path, and put a * in quotes."
         )
     return files
+
+
+def _twice(connection: DuckDBPyConnection, path: str) -> frozenset[str]:
+    """Return the names that stand twice in the first line of a CSV, where DuckDB renames one."""
+    first = connection.read_csv(path, header=False, all_varchar=True).limit(1).fetchall()
+    names = [str(name).casefold() for row in first for name in row if name]
+    return frozenset(name for name in names if names.count(name) > 1)
 
 
 def _suffix(file: Path) -> str:

@@ -43,6 +43,9 @@ class Source:
     is_slow: bool = False
     """Whether reading it again costs as much as the first time did."""
 
+    ambiguous: frozenset[str] = frozenset()
+    """Names, in lower case, that several columns have."""
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Return the names of the columns."""

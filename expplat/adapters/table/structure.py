@@ -79,6 +79,8 @@ def _missing(source: Source, question: Question) -> Iterator[Fault]:
     for name in named_columns(question):
         if name not in source.columns:
             yield fault(name, "The table has no such column.", _nearest(name, source.columns))
+        elif name.casefold() in source.ambiguous:
+            yield fault(name, "Several columns have this name.", "Rename all but one of them.")
 
 
 def _nearest(name: str, columns: tuple[str, ...]) -> str:
