@@ -268,10 +268,16 @@ def test_the_tail_of_few_rows_and_the_largest_of_any(
         assert found.tail_share == share
 
 
-def test_repeated_ids_are_found_in_parts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("form", ["near", "far apart", "negative", "text"])
+def test_repeated_ids_are_found_whatever_they_are(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(uniqueness_module, "AT_ONCE", 1_000)
     columns = drawn(5_000)
-    twice = columns | {"user": np.where(columns["user"] == 4_999, 0, columns["user"])}
+    forms = {"near": 1, "far apart": 10**12, "negative": -3}
+    ids = np.array([f"u{user}" for user in columns["user"]])
+    columns["user"] = ids if form == "text" else columns["user"] * forms[form]
+    twice = columns | {"user": np.append(columns["user"][:-1], columns["user"][0])}
 
     assert framed(**columns).tally(ALL).repeated_units == 0
     found = framed(**twice).tally(ALL)
