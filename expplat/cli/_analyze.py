@@ -23,7 +23,7 @@ from expplat.cli._table_words import (
     question_words,
 )
 from expplat.cli._words import AsJson
-from expplat.domain.analysis import Adjustment, Correction
+from expplat.domain.question import Adjustment, Correction
 
 
 def register(app: typer.Typer) -> None:
@@ -96,7 +96,7 @@ def register(app: typer.Typer) -> None:
 
         CSV, JSONL, Parquet or a query. Exit status 1 where the verdict is not `pass`.
         """
-        from expplat.domain.analysis import Question, Standard
+        from expplat.domain.question import Question, Standard
         from expplat.flow.analyze import analyze
         from expplat.flow.asking import asked_metrics, both, shares_of
         from expplat.wiring import tables

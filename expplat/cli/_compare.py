@@ -23,7 +23,7 @@ from expplat.cli._table_words import (
     question_words,
 )
 from expplat.cli._words import AsJson
-from expplat.domain.analysis import Correction
+from expplat.domain.question import Correction
 
 
 def register(app: typer.Typer) -> None:
@@ -63,7 +63,7 @@ def register(app: typer.Typer) -> None:
 
         Kinds here are also latency and cost. Exit status 1 where the verdict is not `pass`.
         """
-        from expplat.domain.analysis import Question, Standard
+        from expplat.domain.question import Question, Standard
         from expplat.flow.asking import asked_metrics
         from expplat.flow.compare import compare
         from expplat.wiring import tables

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from expplat.domain.analysis import (
-    Analysis,
-    AskedKind,
-    Correction,
-    Question,
-    Role,
-    Standard,
-    Tally,
-)
+from expplat.domain.analysis import Analysis, Role
+from expplat.domain.question import AskedKind, Correction, Question, Standard
 from expplat.domain.replay import CONTROL
+from expplat.domain.tally import Tally
 from expplat.errors import Fault, FaultsError
 from expplat.flow.asking import COMMAND_LINE
 from expplat.flow.ports import Table

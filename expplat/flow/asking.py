@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import NamedTuple, TypeVar
 
-from expplat.domain.analysis import AskedKind, AskedMetric, Condition, ProportionMethod
 from expplat.domain.metric import Direction
+from expplat.domain.question import AskedKind, AskedMetric, Condition, ProportionMethod
 from expplat.errors import Fault, FaultsError
 
 COMMAND_LINE = "the command line"

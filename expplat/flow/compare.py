@@ -7,17 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from expplat.domain.analysis import (
-    Analysis,
-    AskedKind,
-    Comparison,
-    Correction,
-    Finding,
-    PairedTable,
-    Question,
-    Role,
-    Standard,
-)
+from expplat.domain.analysis import Analysis, Comparison, Finding, Role
+from expplat.domain.question import AskedKind, Correction, Question, Standard
+from expplat.domain.tally import PairedTable
 from expplat.errors import Fault, FaultsError
 from expplat.flow.asking import COMMAND_LINE
 from expplat.flow.paired_effects import effects_of

@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from expplat.domain.analysis import AskedKind, AskedMetric, PairedTable, Question, Role, Standard
+from expplat.domain.analysis import Role
 from expplat.domain.gate import Effect
 from expplat.domain.metric import Direction
+from expplat.domain.question import AskedKind, AskedMetric, Question, Standard
+from expplat.domain.tally import PairedTable
 from expplat.domain.wording import RELATIVE
 from expplat.flow.ruling import Measured
 from expplat.stats import paired, paired_quantiles, paired_ratios

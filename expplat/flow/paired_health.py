@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from expplat.domain.analysis import AskedKind, Finding, PairedTable, Question
+from expplat.domain.analysis import Finding
 from expplat.domain.gate import Ruling
+from expplat.domain.question import AskedKind, Question
+from expplat.domain.tally import PairedTable
 from expplat.domain.wording import amount, counted
 from expplat.flow.paired_effects import MOST_FAILED, failed_share
 from expplat.gates.metric_rules import LEAST_UNITS

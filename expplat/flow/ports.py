@@ -9,13 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from expplat.domain.analysis import ArmValues, AskedMetric, PairedTable, Question, Tally
 from expplat.domain.metric import Metric
 from expplat.domain.online import Exposure, Look, Outcome, QuarantinedEvent, Snapshot
 from expplat.domain.poc import Poc
 from expplat.domain.price import PriceTable
 from expplat.domain.proposal import Proposal, RequestLogSource, Variants
+from expplat.domain.question import AskedMetric, Question
 from expplat.domain.replay import ReplayPlan, ReplayReport, ReplayRow
+from expplat.domain.tally import ArmValues, PairedTable, Tally
 
 Clock = Callable[[], datetime]
 """Returns the present moment, in UTC."""

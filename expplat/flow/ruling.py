@@ -6,16 +6,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from expplat.domain.analysis import (
-    AskedMetric,
-    Comparison,
-    Correction,
-    Finding,
-    Overall,
-    Role,
-    Standard,
-)
+from expplat.domain.analysis import Comparison, Finding, Overall, Role
 from expplat.domain.gate import Effect, Gate, GateKind, Ruling
+from expplat.domain.question import AskedMetric, Correction, Standard
 from expplat.domain.wording import interval
 from expplat.gates import judge
 from expplat.stats import multiplicity

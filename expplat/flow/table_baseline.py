@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from expplat.domain.analysis import HALF, AskedKind, AskedMetric, Question
 from expplat.domain.metric import MetricKind
 from expplat.domain.planning import Baseline
+from expplat.domain.question import HALF, AskedKind, AskedMetric, Question
 from expplat.errors import InputError
 from expplat.flow.ports import Table
 from expplat.stats.joint_moments import linearised, marginal, merge_joint

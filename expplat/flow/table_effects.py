@@ -7,17 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from expplat.domain.analysis import (
-    Adjustment,
-    ArmTally,
-    AskedKind,
-    AskedMetric,
-    MetricTally,
-    Question,
-    Standard,
-)
 from expplat.domain.gate import Effect
 from expplat.domain.moments import JointMoments, Moments
+from expplat.domain.question import Adjustment, AskedKind, AskedMetric, Question, Standard
+from expplat.domain.tally import ArmTally, MetricTally
 from expplat.flow.ports import Table
 from expplat.flow.ruling import Measured
 from expplat.stats import (

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from expplat.domain.analysis import ArmTally, Finding, Question, Standard, Tally
+from expplat.domain.analysis import Finding
 from expplat.domain.gate import Ruling
+from expplat.domain.question import Question, Standard
+from expplat.domain.tally import ArmTally, Tally
 from expplat.domain.wording import amount, counted
 from expplat.flow.table_metric_health import finding_of, metric_health
 from expplat.gates.metric_rules import LEAST_UNITS

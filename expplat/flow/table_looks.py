@@ -7,16 +7,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from expplat.domain.analysis import (
-    ArmTally,
-    AskedKind,
-    AskedMetric,
-    LookReading,
-    Question,
-    Standard,
-    Tally,
-)
+from expplat.domain.analysis import LookReading
 from expplat.domain.moments import Moments
+from expplat.domain.question import AskedKind, AskedMetric, Question, Standard
+from expplat.domain.tally import ArmTally, Look, Tally
 from expplat.flow.ruling import Measured, ruled
 from expplat.flow.table_effects import SHARES, doubt_of, effect_of, moments_of_arms
 from expplat.stats import two_sample
@@ -64,23 +58,25 @@ def read_looks(
     """Return the effects at the last look, and how each comparison stood at every look.
 
     Planned: repeated intervals of an O'Brien–Fleming type spending plan, which ends at
-    `planned_units`, or at what the table holds. Open-ended: an asymptotic confidence sequence.
+    `planned_units`, or at what the table holds; what came after the end of the plan is left out.
+    Open-ended: an asymptotic confidence sequence.
     The p-value is the level at which the last interval would just touch 0; quantiles have none.
     Lifts have no interval: that of a single reading would look narrower than it is.
     """
     measured: list[Measured] = []
     readings: list[LookReading] = []
+    looks = _until_the_end(tally.looks, standard)
     for metric in question.metrics:
         for place in range(1, len(tally.arms)):
-            stands = [_stand(metric, look.arms, place, standard) for look in tally.looks]
-            found = _intervals(stands, tally, standard)
+            stands = [_stand(metric, look.arms, place, standard) for look in looks]
+            found = _intervals(stands, looks, standard)
             last = stands[-1]
             effect = effect_of(metric, last.arms, last.moments, found[-1], last.lift)
             variant = tally.arms[place].variant
             measured.append(
                 Measured(metric, variant, effect, last.error, doubt_of(metric, last.arms))
             )
-            for look, stand, interval in zip(tally.looks, stands, found, strict=True):
+            for look, stand, interval in zip(looks, stands, found, strict=True):
                 readings.append(_reading(look.label, metric, variant, stand, interval, standard))
     return tuple(measured), tuple(readings)
 
@@ -101,11 +97,26 @@ def _stand(metric: AskedMetric, arms: Sequence[ArmTally], place: int, standard: 
     return _Stand(both, (one, other), error, estimate)
 
 
-def _intervals(stands: Sequence[_Stand], tally: Tally, standard: Standard) -> tuple[Interval, ...]:
-    end = standard.planned_units or sum(arm.units for arm in tally.arms)
+def _until_the_end(looks: Sequence[Look], standard: Standard) -> Sequence[Look]:
+    """Return the looks up to the one at which the plan is spent: a planned test ends there."""
+    end = standard.planned_units
+    if end is None or standard.open_ended:
+        return looks
+    at_end = (place for place, look in enumerate(looks, start=1) if _units(look) >= end)
+    return looks[: next(at_end, len(looks))]
+
+
+def _units(look: Look) -> int:
+    return sum(arm.units for arm in look.arms)
+
+
+def _intervals(
+    stands: Sequence[_Stand], looks: Sequence[Look], standard: Standard
+) -> tuple[Interval, ...]:
+    end = standard.planned_units or _units(looks[-1])
     if standard.open_ended:
         return tuple(_anytime(stand, standard.alpha, end) for stand in stands)
-    times = tuple(sum(arm.units for arm in look.arms) / max(end, 1) for look in tally.looks)
+    times = tuple(_units(look) / max(end, 1) for look in looks)
     critical = _boundaries(times, standard.alpha)
     found = [_repeated(stand, boundary) for stand, boundary in zip(stands, critical, strict=True)]
     last, z = found[-1], stands[-1].z

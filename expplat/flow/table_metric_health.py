@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from expplat.domain.analysis import ArmTally, Finding, Question, Tally
+from expplat.domain.analysis import Finding
 from expplat.domain.gate import Ruling
 from expplat.domain.moments import JointMoments
+from expplat.domain.question import Question
+from expplat.domain.tally import ArmTally, Tally
 from expplat.domain.wording import amount
 from expplat.flow.table_effects import is_heavy
 from expplat.stats import srm, two_proportions

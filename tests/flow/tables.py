@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from expplat.adapters.table import DuckTables
-from expplat.domain.analysis import Analysis, Comparison, Finding, Question, Standard
+from expplat.domain.analysis import Analysis, Comparison, Finding
+from expplat.domain.question import Question, Standard
 from expplat.flow.analyze import analyze
 from expplat.flow.asking import Words, asked_metrics
 from expplat.flow.compare import compare

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from expplat.adapters.table import DuckTables
-from expplat.domain.analysis import Adjustment, Correction, Standard
 from expplat.domain.gate import Ruling
+from expplat.domain.question import Adjustment, Correction, Standard
 from expplat.errors import FaultsError
 from expplat.flow.analyze import analyze
 from tests.flow.tables import analyzed, check, of, opened, question, requests, users

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from expplat.domain.analysis import AskedKind, Condition, ProportionMethod
 from expplat.domain.metric import Direction
+from expplat.domain.question import AskedKind, Condition, ProportionMethod
 from expplat.errors import FaultsError
 from expplat.flow.asking import Words, asked_metrics, both, shares_of
 

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from expplat.domain.analysis import Correction, Role
+from expplat.domain.analysis import Role
 from expplat.domain.gate import Ruling
+from expplat.domain.question import Correction
 from expplat.errors import FaultsError
 from tests.flow.tables import check, checks, compared, of, pairs
 

@@ -6,9 +6,10 @@ import itertools
 
 import pytest
 
-from expplat.domain.analysis import AskedKind, AskedMetric, Correction, Finding, Role, Standard
+from expplat.domain.analysis import Finding, Role
 from expplat.domain.gate import Effect, Ruling
 from expplat.domain.metric import Direction
+from expplat.domain.question import AskedKind, AskedMetric, Correction, Standard
 from expplat.flow.ruling import Measured, comparisons_of, corrected, overall
 
 GOAL = AskedMetric(name="goal", kind=AskedKind.MEAN, column="goal")

@@ -8,17 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expplat.domain.analysis import (
-    ArmTally,
-    AskedKind,
-    AskedMetric,
-    Look,
-    MetricTally,
-    Question,
-    Standard,
-    Tally,
-)
 from expplat.domain.gate import Ruling
+from expplat.domain.question import AskedKind, AskedMetric, Question, Standard
+from expplat.domain.tally import ArmTally, Look, MetricTally, Tally
 from expplat.errors import FaultsError
 from expplat.flow.ruling import comparisons_of, corrected, overall
 from expplat.flow.table_looks import read_looks
@@ -72,6 +64,20 @@ def test_a_planned_end_that_has_not_come_keeps_its_budget():
 
     assert later.looks[-1].ci_low < now.looks[-1].ci_low
     assert of(later, "spent").p > of(now, "spent").p
+
+
+def test_a_planned_test_ends_where_its_plan_does():
+    frame = users(1_000, seed=1, lift=0.2)
+    first = frame[frame.day <= sorted(frame.day.unique())[2]]
+
+    found = analyzed(frame, "spent=mean", look="day", planned_units=len(first))
+    cut = analyzed(first, "spent=mean", look="day", planned_units=len(first))
+
+    one, other = of(found, "spent"), of(cut, "spent")
+    assert len(found.looks) == 3
+    assert one.n_control + one.n_treatment == len(first)
+    assert (one.ci_low, one.ci_high) == pytest.approx((other.ci_low, other.ci_high))
+    assert one.p == pytest.approx(other.p)
 
 
 def test_without_a_planned_end_the_interval_is_wider():

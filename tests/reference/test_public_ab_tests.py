@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from expplat.adapters.table import DuckTables
-from expplat.domain.analysis import Question, Standard
+from expplat.domain.question import Question, Standard
 from expplat.flow.analyze import analyze
 from expplat.flow.asking import Words, asked_metrics
 from tests.reference.conftest import comparison, health

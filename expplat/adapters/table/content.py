@@ -13,7 +13,7 @@ from expplat.adapters.table.overview import MOST_VARIANTS, Overview
 from expplat.adapters.table.rows import where
 from expplat.adapters.table.source import FLOATING, TEXT, Source
 from expplat.adapters.table.structure import fault, numeric_columns
-from expplat.domain.analysis import AskedKind, AskedMetric, Question
+from expplat.domain.question import AskedKind, AskedMetric, Question
 from expplat.errors import Fault, FaultsError
 
 

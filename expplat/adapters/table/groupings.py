@@ -12,7 +12,8 @@ from expplat.adapters.table.constants import whole
 from expplat.adapters.table.rows import numbered, where
 from expplat.adapters.table.source import TEXT, WHOLE, Source, kept
 from expplat.adapters.table.structure import named_columns
-from expplat.domain.analysis import Grouping, Question
+from expplat.domain.question import Question
+from expplat.domain.tally import Grouping
 
 LEAST_GROUPS = 20
 LEAST_EXPECTED = 10.0

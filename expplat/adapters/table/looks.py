@@ -14,7 +14,8 @@ from expplat.adapters.table.rows import Rows
 from expplat.adapters.table.structure import fault
 from expplat.adapters.table.sums import Sums, sums_of
 from expplat.adapters.table.units import Units, capped, clustered, collapsed, completed
-from expplat.domain.analysis import MetricTally, Question
+from expplat.domain.question import Question
+from expplat.domain.tally import MetricTally
 from expplat.errors import FaultsError
 from expplat.stats.joint_moments import merge_joint
 

@@ -14,7 +14,8 @@ from expplat.adapters.table.overview import Overview, overview
 from expplat.adapters.table.rows import Rows, lay_out, where
 from expplat.adapters.table.source import Source
 from expplat.adapters.table.structure import fault
-from expplat.domain.analysis import PairedTable, Question
+from expplat.domain.question import Question
+from expplat.domain.tally import PairedTable
 from expplat.errors import FaultsError
 
 Cells = Mapping[str, Sequence[object]]

@@ -10,7 +10,7 @@ from expplat.adapters.table.rows import lay_out
 from expplat.adapters.table.source import Source
 from expplat.adapters.table.structure import fault, structural_faults, without
 from expplat.adapters.table.units import Units, units_of
-from expplat.domain.analysis import Question
+from expplat.domain.question import Question
 from expplat.errors import FaultsError
 
 

@@ -11,7 +11,7 @@ from duckdb import FunctionExpression as Function
 
 from expplat.adapters.table.constants import NOTHING, number
 from expplat.adapters.table.source import Source, kept
-from expplat.domain.analysis import AskedMetric, Question
+from expplat.domain.question import AskedMetric, Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from duckdb import (
 from duckdb import FunctionExpression as Function
 
 from expplat.adapters.table.constants import number, text
-from expplat.domain.analysis import AskedKind, AskedMetric, Condition
+from expplat.domain.question import AskedKind, AskedMetric, Condition
 
 ALIAS = "data"
 """What the table is called, also in a query. Columns are named with it: `a.b` alone would be the

@@ -7,7 +7,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from expplat.adapters.table.source import NUMBERS, TEXT, Source
-from expplat.domain.analysis import AskedMetric, Question
+from expplat.domain.question import AskedMetric, Question
 from expplat.errors import Fault
 
 

@@ -17,8 +17,8 @@ from duckdb import FunctionExpression as Function
 from expplat.adapters.table.constants import number
 from expplat.adapters.table.overview import Overview
 from expplat.adapters.table.rows import LaidMetric, Rows, where
-from expplat.domain.analysis import MetricTally
 from expplat.domain.moments import JointMoments
+from expplat.domain.tally import MetricTally
 
 Cell = float | int | str | None
 

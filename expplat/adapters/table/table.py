@@ -22,16 +22,8 @@ from expplat.adapters.table.tails import with_tails
 from expplat.adapters.table.totals import Totals, totals_of
 from expplat.adapters.table.units import Units, capped, caps_of, clustered, completed
 from expplat.adapters.table.values import values_of
-from expplat.domain.analysis import (
-    HALF,
-    ArmTally,
-    ArmValues,
-    AskedMetric,
-    Look,
-    PairedTable,
-    Question,
-    Tally,
-)
+from expplat.domain.question import HALF, AskedMetric, Question
+from expplat.domain.tally import ArmTally, ArmValues, Look, PairedTable, Tally
 
 
 class DuckTable:

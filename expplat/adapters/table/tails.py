@@ -13,7 +13,7 @@ from duckdb import FunctionExpression as Function
 from expplat.adapters.table.constants import number, text
 from expplat.adapters.table.rows import LaidMetric, Rows, where
 from expplat.adapters.table.sums import Sums
-from expplat.domain.analysis import MetricTally
+from expplat.domain.tally import MetricTally
 
 MOST_ROWS = 200_000
 """Rows of a variant above which the outermost hundredth is no handful: an interval over so many

@@ -19,8 +19,9 @@ from expplat.adapters.table.rows import LaidMetric, Rows, numbered
 from expplat.adapters.table.source import Source, kept
 from expplat.adapters.table.structure import fault
 from expplat.adapters.table.sums import Sums
-from expplat.domain.analysis import AskedKind, AskedMetric, MetricTally, Question
 from expplat.domain.moments import JointMoments
+from expplat.domain.question import AskedKind, AskedMetric, Question
+from expplat.domain.tally import MetricTally
 from expplat.errors import Fault, FaultsError
 from expplat.stats.joint_moments import merge_joint
 

@@ -14,7 +14,7 @@ from expplat.adapters.table.overview import Overview, overview
 from expplat.adapters.table.rows import LaidMetric, Rows, filled, numbered, where
 from expplat.adapters.table.source import kept
 from expplat.adapters.table.uniqueness import is_unique
-from expplat.domain.analysis import AskedKind
+from expplat.domain.question import AskedKind
 
 TOGETHER = {
     AskedKind.MEAN: "avg",

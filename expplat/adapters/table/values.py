@@ -11,7 +11,8 @@ from expplat.adapters.table.constants import number, text
 from expplat.adapters.table.reading import units_read
 from expplat.adapters.table.source import Source
 from expplat.adapters.table.units import Units, capped, caps_of
-from expplat.domain.analysis import ArmValues, AskedKind, AskedMetric, Question
+from expplat.domain.question import AskedKind, AskedMetric, Question
+from expplat.domain.tally import ArmValues
 
 
 def values_of(source: Source, question: Question, metric: AskedMetric) -> dict[str, ArmValues]:

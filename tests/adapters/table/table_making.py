@@ -10,7 +10,8 @@ import pytest
 
 from expplat.adapters.table import DuckTables
 from expplat.adapters.table.table import DuckTable
-from expplat.domain.analysis import ArmTally, AskedKind, AskedMetric, Question, Tally
+from expplat.domain.question import AskedKind, AskedMetric, Question
+from expplat.domain.tally import ArmTally, Tally
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data" / "abtests"
 

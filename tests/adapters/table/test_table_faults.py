@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from expplat.adapters.table.table import DuckTable
-from expplat.domain.analysis import Condition, Question
+from expplat.domain.question import Condition, Question
 from expplat.errors import Fault, FaultsError, InputError
 from tests.adapters.table.table_making import arm, asked, framed, opened, question, written
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from expplat.adapters.table import DuckTables
-from expplat.domain.analysis import Tally
+from expplat.domain.tally import Tally
 from expplat.errors import DependencyError, InputError
 from tests.adapters.table.table_making import arm, asked, opened, question, written
 from tests.conftest import PostgresServer

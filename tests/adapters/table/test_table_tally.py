@@ -16,7 +16,8 @@ from pyarrow import parquet
 
 from expplat.adapters.table import DuckTables
 from expplat.adapters.table import uniqueness as uniqueness_module
-from expplat.domain.analysis import Condition, MetricTally, Tally
+from expplat.domain.question import Condition
+from expplat.domain.tally import MetricTally, Tally
 from tests.adapters.table.table_making import (
     arm,
     asked,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expplat.domain.analysis import AskedMetric
+from expplat.domain.question import AskedMetric
 from expplat.errors import FaultsError
 from tests.adapters.table.table_making import arm, asked, framed, opened, question, shared_file
 
