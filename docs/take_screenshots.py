@@ -1,4 +1,4 @@
-"""Takes the pictures of the README from a workspace in which the demo has run.
+"""Takes the pictures of the documentation, from a workspace in which the demo has run.
 
 .venv/bin/python docs/take_screenshots.py demo-workspace
 
@@ -45,6 +45,7 @@ def main(workspace: Path) -> None:
         _shoot(page, "poc.png")
         compare = page.locator("a[href*='compareRunsMode']").first.get_attribute("href")
         _shoot_report(page, workspace, slug)
+        _shoot_analysis(page)
         if compare:
             _shoot_comparison(page, _root(address) + "/" + compare.lstrip("/"))
         browser.close()
@@ -64,6 +65,22 @@ def _shoot_report(page: Page, workspace: Path, slug: str) -> None:
     found = sorted((workspace / ".expplat" / "mlflow-artifacts" / slug).rglob("*.html"))
     page.goto(found[-1].absolute().as_uri())
     _shoot(page, "report.png")
+
+
+def _shoot_analysis(page: Page) -> None:
+    """Write a picture of the page that `expplat analyze` makes of the how-to's own table."""
+    told = (IMAGES.parent / "how-to" / "analyze-a-test-run-elsewhere.md").read_text("utf-8")
+    code = re.search(r"<!-- file: make_table.py -->\n```python\n(.*?)```", told, re.DOTALL)
+    asked = (
+        "analyze checkout.csv --variant variant --control old --unit user_id --look day "
+        "--metric bought=proportion --metric revenue=mean --metric answer=mean:answer_ms:lower "
+        "--margin answer=20 --covariate visits_before --report found.html"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for words in (["-c", code[1] if code else ""], ["-m", "expplat", *asked.split()]):
+            subprocess.run([sys.executable, *words], cwd=folder, check=False)  # noqa: S603
+        page.goto((Path(folder) / "found.html").as_uri())
+        _shoot(page, "analysis.png")
 
 
 def _shoot_comparison(page: Page, address: str) -> None:

@@ -157,7 +157,7 @@ def _effects_on(
         both = (control, arm)
         pair = (first, moments) if first and moments else None
         found = _interval(metric, both, pair, question, standard, adjusted.apart[place])
-        found = _named(found, metric, question, adjusted)
+        found = named(found, metric, question, adjusted)
         lift = two_sample.relative_difference(*pair, standard.alpha) if pair else None
         effect = effect_of(metric, both, pair, found, lift)
         doubt = doubt_of(metric, both)
@@ -218,9 +218,7 @@ def _interval(
     return two_sample.difference(*moments, alpha=standard.alpha, pooled_floor=hides, apart=apart)
 
 
-def _named(
-    found: Interval, metric: AskedMetric, question: Question, adjusted: Adjusted
-) -> Interval:
+def named(found: Interval, metric: AskedMetric, question: Question, adjusted: Adjusted) -> Interval:
     """Add to the method's name what was done before it."""
     parts = [found.method]
     if question.cluster:

@@ -12,7 +12,7 @@ from expplat.domain.moments import Moments
 from expplat.domain.question import AskedKind, AskedMetric, Question, Standard
 from expplat.domain.tally import ArmTally, Look, Tally
 from expplat.flow.ruling import Measured, ruled
-from expplat.flow.table_effects import SHARES, doubt_of, effect_of, moments_of_arms
+from expplat.flow.table_effects import SHARES, doubt_of, effect_of, moments_of_arms, named
 from expplat.stats import two_sample
 from expplat.stats.anytime import ANYTIME, anytime_interval
 from expplat.stats.boundaries import boundaries
@@ -71,7 +71,9 @@ def read_looks(
             stands = [_stand(metric, look.arms, place, standard) for look in looks]
             found = _intervals(stands, looks, standard)
             last = stands[-1]
-            effect = effect_of(metric, last.arms, last.moments, found[-1], last.lift)
+            how = moments_of_arms(metric, looks[-1].arms, standard)
+            shown = named(found[-1], metric, question, how)
+            effect = effect_of(metric, last.arms, last.moments, shown, last.lift)
             variant = tally.arms[place].variant
             measured.append(
                 Measured(metric, variant, effect, last.error, doubt_of(metric, last.arms))
