@@ -9,6 +9,10 @@ from expplat.adapters.table import DuckTables
 from expplat.domain.question import Question, Standard
 from expplat.flow.analyze import analyze
 from expplat.flow.asking import Words, asked_metrics
+from expplat.stats.adjustment import balance
+from expplat.stats.moments import of_proportion
+from expplat.stats.multiplicity import benjamini_hochberg, bonferroni
+from expplat.stats.srm import chi_square_p
 from tests.reference.conftest import comparison, health
 
 CLEAN_LANDING_PAGE = """
@@ -270,6 +274,31 @@ def test_upworthy_splits_are_broken_where_its_archive_says(data):
     assert (len(window), len(window & broken)) == (530, 356)
     assert len(broken - window) == 27
     assert all(found[test].verdict.ruling == "unknown" for test in broken)
+
+
+def test_upworthy_headlines_differ_where_the_archive_says(data):
+    arms = pd.read_parquet(data("abtests/upworthy_headlines.parquet"))
+    p = {}
+    for test, rows in arms.groupby("test_id"):
+        moments = [
+            of_proportion(clicks, shown)
+            for clicks, shown in zip(rows.clicks, rows.impressions, strict=True)
+        ]
+        if 0 < rows.clicks.sum() < rows.impressions.sum():
+            p[test] = balance(moments)
+    shares = {test: [1.0] * len(rows) for test, rows in arms.groupby("test_id")}
+    broken = {
+        test
+        for test, rows in arms.groupby("test_id")
+        if chi_square_p(list(rows.impressions), shares[test]) <= 0.001
+    }
+    differ = {test for test, one in p.items() if one < 0.05}
+
+    assert arms.impressions.sum() == 41_109_316
+    assert (len(p), len(differ)) == (2_490, 1_164)
+    assert sum(one < 0.05 for one in bonferroni(list(p.values()))) == 284
+    assert sum(one < 0.05 for one in benjamini_hochberg(list(p.values()))) == 902
+    assert (len(broken), len(broken & differ)) == (383, 202)
 
 
 @pytest.mark.long
