@@ -78,6 +78,20 @@ def test_squad_readers_by_article(ask, readers):
     assert bert["treatment"] == close(0.7990, 4)
 
 
+def test_squads_second_best_reader_against_its_best(ask, readers):
+    found = ask(
+        "compare", readers, "--request", "request_id", "--variant", "model",
+        "--control", "nlnet-single", "--metric", "em=proportion", "--metric", "f1=mean", "--exact",
+    )  # fmt: skip
+
+    em, f1_score = (comparison(found, name, "bert-large-single") for name in ("em", "f1"))
+    assert em["effect"] == close(0.0315, 4)
+    assert em["p"] == pytest.approx(1.8e-05, rel=0.03)
+    assert (f1_score["control"], f1_score["treatment"]) == (close(0.7983, 4), close(0.8278, 4))
+    assert em["ruling"] == f1_score["ruling"] == "pass"
+    assert comparison(found, "em", "bidaf-selfattn-elmo")["ruling"] == "fail"
+
+
 def test_chain_of_thought_wins_by_less_than_it_seems(ask, data):
     words = (
         "compare", data("llm_logs/bbh_direct_vs_cot.parquet"), "--request", "request_id",
