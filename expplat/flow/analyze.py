@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from expplat.domain.analysis import Analysis, Role
@@ -71,20 +71,24 @@ def _by_unit(question: Question) -> Question:
 def _adjusted(measured: Sequence[Measured], standard: Standard) -> Adjusted:
     if standard.correction is not Correction.DUNNETT:
         return corrected(measured, standard.correction)
-    adjusted = corrected(measured, Correction.NONE)
-    for name in dict.fromkeys(one.metric.name for one in measured if one.role is Role.SUCCESS):
-        places = [place for place, one in enumerate(measured) if one.metric.name == name]
-        effects = [measured[place].effect for place in places]
-        z = [_z(measured[place]) for place in places]
-        if any(value is None for value in z):
-            found: Adjusted = (None,) * len(z)
-        else:
-            sizes = [effect.n_treatment for effect in effects]
-            known = [value for value in z if value is not None]
-            found = dunnett_step_down(known, effects[0].n_control, sizes)
-        by_place = dict(zip(places, found, strict=True))
-        adjusted = tuple(by_place.get(place, p) for place, p in enumerate(adjusted))
-    return adjusted
+    names = dict.fromkeys(one.metric.name for one in measured if one.role is Role.SUCCESS)
+    adjusted = {
+        place: p for name in names for place, p in _dunnett(measured, name, len(names)).items()
+    }
+    return tuple(adjusted.get(place, one.effect.p) for place, one in enumerate(measured))
+
+
+def _dunnett(measured: Sequence[Measured], name: str, metrics: int) -> Mapping[int, float | None]:
+    """Correct one metric over its treatments, and by Bonferroni over so many metrics."""
+    places = [place for place, one in enumerate(measured) if one.metric.name == name]
+    z = [_z(measured[place]) for place in places]
+    known = [value for value in z if value is not None]
+    if len(known) < len(z):
+        return dict.fromkeys(places)
+    effects = [measured[place].effect for place in places]
+    sizes = [effect.n_treatment for effect in effects]
+    found = dunnett_step_down(known, effects[0].n_control, sizes)
+    return {place: min(1.0, p * metrics) for place, p in zip(places, found, strict=True)}
 
 
 def _z(one: Measured) -> float | None:

@@ -356,6 +356,17 @@ def test_dunnett_lies_between_no_correction_and_holm():
     assert smallest[Correction.NONE] < smallest[Correction.DUNNETT] <= smallest[Correction.HOLM]
 
 
+def test_dunnett_of_two_metrics_asks_twice_as_much_of_each():
+    frame = users(900, seed=2, lift=0.35, arms=("b", "c", "d"))
+    frame["more"] = frame["spent"] * 2
+
+    one = analyzed(frame, "spent=mean", correction=Correction.DUNNETT)
+    two = analyzed(frame, "spent=mean", "more=mean", correction=Correction.DUNNETT)
+
+    wanted = [min(1.0, 2 * of_one.p_adjusted) for of_one in one.comparisons]
+    assert [of_two.p_adjusted for of_two in two.comparisons] == pytest.approx(wanted * 2)
+
+
 # Words that fit nothing.
 
 
