@@ -1,8 +1,13 @@
-"""Databases for every test that asks: real ones, a fresh one each."""
+"""Databases for every test that asks, real ones, a fresh one each; and examples of properties.
+
+Where `CI` is set, properties are tried on the same examples each time, so that a merge is judged by
+its own change; everywhere else on new ones, which is where faults are found.
+"""
 
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import tempfile
 import warnings
@@ -11,11 +16,16 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
 from expplat.adapters.sql.migrate import upgrade
 from expplat.adapters.sql.opening import open_engine
 from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
+
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 UowFactory = Callable[[], SqlUnitOfWork]
 

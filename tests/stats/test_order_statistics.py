@@ -101,7 +101,7 @@ def test_repeating_every_value_within_its_cluster_does_not_narrow_the_interval(s
     assert repeated.standard_error == pytest.approx(once.standard_error, rel=0.15)
     assert repeated.n == once.n == 800
     naive = quantile_difference(np.tile(one, 5), np.tile(other, 5), 0.9)
-    assert naive.standard_error < 0.7 * once.standard_error
+    assert naive.standard_error < 0.9 * once.standard_error
 
 
 def test_too_few_values_warn_by_how_many_independent_ones_there_are():
