@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from expplat.stats.distributions import Floats, critical_t, critical_z, t_p
+from expplat.stats.distributions import Floats, critical_z
 from expplat.stats.interval import (
     ROUNDING,
     Interval,
@@ -16,9 +17,10 @@ from expplat.stats.interval import (
     without_spread,
 )
 from expplat.stats.pairing import few_clusters, repeat, unfit
+from expplat.stats.t_interval import t_interval
 
 
-def t_interval(
+def clustered_interval(
     values: Floats, clusters: NDArray[np.intp], alpha: float, rounding: float
 ) -> Interval:
     """Return the CR2 interval of the mean of the values.
@@ -53,20 +55,8 @@ def t_interval(
         reason = "One cluster outweighs all others."
         return not_estimable(n=n, method=method, reason=reason, estimate=estimate)
     error *= scale
-    half = critical_t(alpha, degrees) * error
-    return finite_or_not_estimable(
-        Interval(
-            estimate=estimate,
-            low=estimate - half,
-            high=estimate + half,
-            p=t_p(estimate / error, degrees),
-            n=n,
-            method=method,
-            warnings=few_clusters(clusters),
-            standard_error=error,
-            degrees=degrees,
-        )
-    )
+    found = t_interval(estimate, error, degrees, alpha=alpha, n=n, method=method)
+    return replace(found, warnings=(*found.warnings, *few_clusters(clusters)))
 
 
 def exponential(logarithm: Interval, name: str) -> Interval:

@@ -7,19 +7,20 @@ decides how far it is believed. The interval is about what people would say, nev
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from expplat.stats.distributions import Floats, critical_t, critical_z, normal_p, t_p
+from expplat.stats.distributions import Floats, critical_z, normal_p
 from expplat.stats.interval import (
     ROUNDING,
     Interval,
-    finite_or_not_estimable,
     not_estimable,
     without_spread,
 )
+from expplat.stats.t_interval import t_interval
 
 METHOD = "prediction-powered (PPI++)"
 CLASSIC = "t, labels alone"
@@ -141,19 +142,8 @@ def _powered(
     # Shares of the variance, for its square may be too small for a number of its own.
     share = from_labels / error**2
     degrees = 1 / (share**2 / (n - 2) + (1 - share) ** 2 / (m - 1))
-    half = critical_t(alpha, degrees) * error
-    return finite_or_not_estimable(
-        Interval(
-            estimate=estimate,
-            low=estimate - half,
-            high=estimate + half,
-            p=t_p(estimate / error, degrees),
-            n=n,
-            method=METHOD,
-            warnings=_sample_warnings(scores, others),
-            standard_error=error,
-        )
-    )
+    found = t_interval(estimate, error, degrees, alpha=alpha, n=n, method=METHOD)
+    return replace(found, warnings=(*found.warnings, *_sample_warnings(scores, others)))
 
 
 def _jackknife(labels: Floats, scores: Floats, others: Floats) -> float:
@@ -201,18 +191,7 @@ def _classic(labels: Floats, alpha: float) -> Interval:
     estimate, error = float(labels.mean()), float(labels.std(ddof=1)) / math.sqrt(n)
     if error <= ROUNDING * float(np.abs(labels).max()):
         return without_spread(estimate=estimate, n=n, method=CLASSIC)
-    half = critical_t(alpha, n - 1) * error
-    return finite_or_not_estimable(
-        Interval(
-            estimate=estimate,
-            low=estimate - half,
-            high=estimate + half,
-            p=t_p(estimate / error, n - 1),
-            n=n,
-            method=CLASSIC,
-            standard_error=error,
-        )
-    )
+    return t_interval(estimate, error, n - 1, alpha=alpha, n=n, method=CLASSIC)
 
 
 def _sample_warnings(scores: Floats, others: Floats) -> tuple[str, ...]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expplat.domain.moments import NO_MOMENTS, Moments
-from expplat.stats.distributions import Floats, critical_t, critical_z, t_p
+from expplat.stats.distributions import Floats, critical_z
 from expplat.stats.interval import Interval, not_estimable, without_spread
+from expplat.stats.t_interval import t_interval
 
 METHOD = "quantiles (order statistics)"
 CLUSTERED = "quantiles (order statistics, clustered)"
@@ -87,17 +89,10 @@ def quantile_difference(
     if error == 0:
         return without_spread(estimate=estimate, n=n, method=method)
     degrees = 1 / math.fsum((arm.error / error) ** 4 / arm.degrees for arm in arms)
-    half = critical_t(alpha, degrees) * error
-    return Interval(
-        estimate=estimate,
-        low=estimate - half,
-        high=estimate + half,
-        p=t_p(estimate / error, degrees),
-        n=n,
-        method=method,
-        warnings=() if all(arm.reached for arm in arms) else (_few(q),),
-        standard_error=error,
-        degrees=degrees,
+    found = t_interval(estimate, error, degrees, alpha=alpha, n=n, method=method)
+    return replace(
+        found,
+        warnings=found.warnings if all(arm.reached for arm in arms) else (*found.warnings, _few(q)),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from expplat.stats.clustered_t import exponential, t_interval
+from expplat.stats.clustered_t import clustered_interval, exponential
 from expplat.stats.interval import ROUNDING, Interval, not_estimable
 from expplat.stats.max_t import max_t
 from expplat.stats.paired_quantiles import quantile, quantile_difference, quantile_ratio
@@ -72,7 +72,7 @@ def mean_difference(
     """
     first, second = columns(control, treatment)
     rounding = ROUNDING * largest(first, second)
-    return t_interval(second - first, numbered(clusters, len(first)), alpha, rounding)
+    return clustered_interval(second - first, numbered(clusters, len(first)), alpha, rounding)
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -97,7 +97,7 @@ def geometric_mean_ratio(
         reason = "A ratio needs values above 0 in every request."
         return not_estimable(n=len(first), method="geometric mean ratio", reason=reason)
     logs = np.log(second) - np.log(first)
-    found = t_interval(logs, numbered(clusters, len(first)), alpha, ROUNDING)
+    found = clustered_interval(logs, numbered(clusters, len(first)), alpha, ROUNDING)
     return exponential(found, "geometric mean ratio")
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from expplat.stats.clustered_t import exponential, t_interval
+from expplat.stats.clustered_t import clustered_interval, exponential
 from expplat.stats.distributions import Floats, critical_z
 from expplat.stats.interval import ROUNDING, Interval, not_estimable
 from expplat.stats.pairing import columns, largest, numbered, unfit
@@ -66,7 +66,7 @@ def ratio_of_sums(
     if not 0 < ratio < math.inf:
         return not_estimable(n=len(first), method=OF_SUMS, reason="The sums are too far apart.")
     logs = math.log(ratio) + residuals / ratio
-    found = exponential(t_interval(logs, numbers, alpha, rounding / ratio), OF_SUMS)
+    found = exponential(clustered_interval(logs, numbers, alpha, rounding / ratio), OF_SUMS)
     return replace(found, warnings=(*found.warnings, *_heavy_tails(first, second)))
 
 
@@ -117,7 +117,7 @@ def ratio_difference(
     before, noise_before, rounding_before = _linearised(ones, under_ones)
     after, noise_after, rounding_after = _linearised(others, under_others)
     values = (after - before) + (noise_after - noise_before)
-    found = t_interval(values, numbers, alpha, max(rounding_before, rounding_after))
+    found = clustered_interval(values, numbers, alpha, max(rounding_before, rounding_after))
     return replace(
         found,
         method=f"{OF_RATIOS}, {found.method}",

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from expplat.domain.moments import NO_MOMENTS, Moments
-from expplat.stats.distributions import critical_t, critical_z, t_p
+from expplat.stats.distributions import critical_z
 from expplat.stats.interval import (
     Interval,
-    finite_or_not_estimable,
     not_estimable,
     without_spread,
 )
 from expplat.stats.moments import merge, variance
+from expplat.stats.t_interval import t_interval
 from expplat.stats.two_sample import is_still
 
 POST_STRATIFIED = "post-stratified Welch t"
@@ -159,16 +159,4 @@ def _interval(strata: Sequence[_Stratum], n: int, alpha: float) -> Interval:
         return replace(still, standard_error=0.0)
     shares = ((part / error) ** 4 / (arm.n - 1) for part, arm in zip(parts, arms, strict=True))
     degrees = 1 / math.fsum(shares)
-    half = critical_t(alpha, degrees) * error
-    return finite_or_not_estimable(
-        Interval(
-            estimate=estimate,
-            low=estimate - half,
-            high=estimate + half,
-            p=t_p(estimate / error, degrees),
-            n=n,
-            method=POST_STRATIFIED,
-            standard_error=error,
-            degrees=degrees,
-        )
-    )
+    return t_interval(estimate, error, degrees, alpha=alpha, n=n, method=POST_STRATIFIED)

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from expplat.domain.moments import Moments
-from expplat.stats.distributions import critical_t, critical_z, normal_p, t_p
+from expplat.stats.distributions import critical_z, normal_p
 from expplat.stats.interval import (
     ROUNDING,
     Interval,
@@ -15,6 +15,7 @@ from expplat.stats.interval import (
     without_spread,
 )
 from expplat.stats.moments import variance
+from expplat.stats.t_interval import t_interval
 
 WELCH = "Welch t"
 POOLED = "Welch t, pooled variance where larger"
@@ -89,19 +90,7 @@ def difference(
     if error == 0 or (is_still(control) and is_still(treatment)):
         return replace(without_spread(estimate=estimate, n=n, method=method), standard_error=0.0)
     degrees = _degrees(control, treatment, error)
-    half = critical_t(alpha, degrees) * error
-    return finite_or_not_estimable(
-        Interval(
-            estimate=estimate,
-            low=estimate - half,
-            high=estimate + half,
-            p=t_p(estimate / error, degrees),
-            n=n,
-            method=method,
-            standard_error=error,
-            degrees=degrees,
-        )
-    )
+    return t_interval(estimate, error, degrees, alpha=alpha, n=n, method=method)
 
 
 def relative_difference(control: Moments, treatment: Moments, alpha: float = 0.05) -> Interval:
