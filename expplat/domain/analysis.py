@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -124,5 +124,3 @@ class Analysis:
     segments: tuple[Comparison, ...] = ()
     alpha: float = 0.05
     correction: str = "holm"
-    notes: Mapping[str, str] = field(default_factory=dict)
-    """What a reader must know beside the numbers, such as the source."""

@@ -29,9 +29,6 @@ from expplat.flow.selftest_worlds import (
 from expplat.flow.simulation import simulate
 from expplat.metrics.catalogue import resolve
 
-TESTS = 400
-"""Simulated tests in each world, unless told otherwise."""
-
 FOUND_OFFLINE = 0.9
 """Least share of the planted offline gains that must pass; by the normal law .975 of them do."""
 

@@ -20,9 +20,6 @@ WRONG_SPLIT_ERRORS = 10.0
 FOUND_SPLIT = 0.95
 """Least share of the wrong splits that must be found."""
 
-CERTAIN = 0.95
-"""Power that a gate is given whose metric does not say what to expect."""
-
 
 class Rate(NamedTuple):
     """A share of simulated tests, and what is promised of it."""
@@ -145,7 +142,7 @@ def assumed(plan: OnlinePlan) -> OnlinePlan:
     """Return the plan with something to expect of every metric, so that users can be made up.
 
     A proportion without one is taken to be a tenth, or as large as its margin asks for; a mean gets
-    a spread at which its gate has a power of `CERTAIN`.
+    a spread at which its gate has a power of 95 %.
     """
     limits = {gate.metric: gate.margin or gate.min_effect or 0.0 for gate in plan.gates}
     return replace(

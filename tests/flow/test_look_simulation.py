@@ -14,62 +14,24 @@ import numpy as np
 import pytest
 
 from expplat.domain.decision import Action, Outcome
-from expplat.domain.gate import Gate, GateKind
-from expplat.domain.metric import Concern, Direction, Metric, MetricKind
 from expplat.domain.moments import Moments
 from expplat.domain.online import ArmStatistics
-from expplat.domain.proposal import Health, Hold, OnlinePlan
+from expplat.domain.proposal import Health
 from expplat.flow.look import is_news
 from expplat.flow.plan import sizings
 from expplat.flow.reading import read
+from expplat.flow.selftest_worlds import BUILT_IN_PLAN
 from expplat.flow.simulation import LOOKS, World, arms_at_looks, simulate, snapshot_of, walk
 from expplat.gates.decision import decide, is_harm
 from expplat.stats.srm import sample_ratio
 from expplat.stats.two_sample import difference
 
-MARGIN = 0.05
-COST_MARGIN = 0.0001
-
-SUCCESS = Metric(
-    name="task_success",
-    kind=MetricKind.PROPORTION,
-    direction=Direction.HIGHER,
-    unit="fraction",
-    concern=Concern.ACCURACY,
-    expected=0.45,
-)
-SLOW = Metric(
-    name="slow_answer",
-    kind=MetricKind.PROPORTION,
-    direction=Direction.LOWER,
-    unit="fraction",
-    concern=Concern.LATENCY,
-    expected=0.1,
-)
-COST = Metric(
-    name="cost",
-    kind=MetricKind.MEAN,
-    direction=Direction.LOWER,
-    unit="usd",
-    concern=Concern.COST,
-    expected=0.001,
-    expected_sd=0.001,
-)
-GATES = (
-    Gate(kind=GateKind.SUPERIORITY, metric="task_success", min_effect=0.05),
-    Gate(kind=GateKind.NON_INFERIORITY, metric="slow_answer", margin=MARGIN),
-    Gate(kind=GateKind.NON_INFERIORITY, metric="cost", margin=COST_MARGIN),
-)
-ENDLESS = OnlinePlan(
-    metrics=(SUCCESS, SLOW, COST),
-    gates=GATES,
-    max_units=10**9,
-    max_days=28.0,
-    hold=Hold(min_units=100, min_hours=0.0),
-    health=Health(min_units=200, min_days=1.0),
-)
-PLAN = replace(ENDLESS, max_units=max(sizing.units_needed for sizing in sizings(ENDLESS)))
+PLAN = BUILT_IN_PLAN
 """As many units as `flow.plan` says that it needs, and no more."""
+
+ENDLESS = replace(PLAN, max_units=10**9)
+SUCCESS, GATES = PLAN.metrics[0], PLAN.gates
+MARGIN = GATES[1].margin
 
 GOAL_ONLY = replace(ENDLESS, metrics=(SUCCESS,), gates=GATES[:1])
 
@@ -79,7 +41,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def world(success=(0.45, 0.45), slow=(0.1, 0.1), cost=(0.001, 0.001), **truth):
-    levels = {"task_success": success, "slow_answer": slow, "cost": cost}
+    levels = {"task_success": success, "slow_answer": slow, "cost_usd": cost}
     return World(levels=levels, **{"days": 20.0} | truth)
 
 
@@ -104,7 +66,9 @@ def test_a_treatment_without_effect_graduates_at_most_one_time_in_forty():
     found = many("no effect, nothing harmed", PLAN, world(), 2500)
 
     assert found.share(Outcome.GRADUATE) <= 0.025 + slack(found, 0.025)
-    assert found.failed.get("slow_answer", 0) + found.failed.get("cost", 0) <= 0.001 * found.tests
+    assert (
+        found.failed.get("slow_answer", 0) + found.failed.get("cost_usd", 0) <= 0.001 * found.tests
+    )
     assert found.failed.get("srm", 0) <= (0.001 + slack(found, 0.001)) * found.tests
     assert found.plan_used <= 0.7
 
@@ -155,7 +119,7 @@ def test_a_winner_that_harms_nothing_ships():
     found = many("goal won, nothing harmed", PLAN, world(success=(0.45, 0.525)), 1000)
 
     assert found.share(Outcome.GRADUATE) >= 0.87
-    assert found.failed.get("slow_answer", 0) + found.failed.get("cost", 0) == 0
+    assert found.failed.get("slow_answer", 0) + found.failed.get("cost_usd", 0) == 0
 
 
 def test_a_worse_treatment_never_graduates_and_ends_early():
@@ -228,7 +192,7 @@ def test_a_watcher_of_every_minute_leaves_few_looks_and_finds_harm_at_once():
             ArmStatistics(units=n, metrics={
                 "task_success": proportion(n, round((0.45 + 0.05 * place) * n)),
                 "slow_answer": proportion(n, round((slow if place else 0.1) * n)),
-                "cost": Moments(n=n, mean=0.001, m2=1e-6 * n),
+                "cost_usd": Moments(n=n, mean=0.001, m2=1e-6 * n),
             })
             for place in (0, 1)
         ]  # fmt: skip

@@ -104,6 +104,18 @@ def test_repeating_every_value_within_its_cluster_does_not_narrow_the_interval(s
     assert naive.standard_error < 0.9 * once.standard_error
 
 
+def test_repeats_that_are_taken_for_new_values_narrow_the_interval_by_the_root_of_their_number():
+    users, shares = [*range(400)], []
+    for seed in range(0, 600, 2):
+        one, other = latencies(seed), latencies(seed + 1)
+        once = quantile_difference(one, other, 0.9, users, users)
+        naive = quantile_difference(np.tile(one, 5), np.tile(other, 5), 0.9)
+        shares.append(naive.standard_error / once.standard_error)
+
+    assert np.median(shares) == pytest.approx(5**-0.5, rel=0.1)
+    assert np.quantile(shares, 0.95) < 0.7
+
+
 def test_too_few_values_warn_by_how_many_independent_ones_there_are():
     values, users = latencies(1, n=200), [position // 10 for position in range(200)]
     steady = np.repeat(np.random.default_rng(1).lognormal(0, 0.8, 20), 10)
