@@ -20,11 +20,12 @@ class Ruling(StrEnum):
 
 
 class GateKind(StrEnum):
-    """Every kind of gate; the last five judge the health of a test, not a metric."""
+    """Every kind of gate; the last six judge the health of a replay or a test, not a metric."""
 
     SUPERIORITY = "superiority"
     NON_INFERIORITY = "non_inferiority"
     EQUIVALENCE = "equivalence"
+    REPLAY_TRUST = "replay_trust"
     SRM = "srm"
     MAX_MULTIPLE_EXPOSURES = "max_multiple_exposures"
     MIN_UNITS = "min_units"
@@ -60,6 +61,10 @@ class Gate:
     strict: bool = False
     """Superiority: ask for an interval that lies above `min_effect` as a whole."""
 
+    segment: str | None = None
+    """Offline only: the requests that are judged, such as `topic=syntax`; `topic=*` asks the same
+    of each value of `topic` by itself. All requests where it is left out."""
+
     threshold: Annotated[float, Ge(0)] | None = None
     """Health gates only: the number that is held against the evidence."""
 
@@ -94,6 +99,9 @@ class Effect:
 
     method: str
     """Such as `paired t (CR2)`; with the effect and n enough to do it again by hand."""
+
+    segment: str = ""
+    """The requests that it is about, such as `topic=syntax`; empty for all of them."""
 
     timed: bool = False
     """True where the value was read from a clock, so that no second run gives the same digits."""

@@ -89,10 +89,15 @@ class Variant:
     __pydantic_config__ = READ_STRICTLY
 
     use: Annotated[str, Len(3, 200)]
-    """`module:attribute`, such as `pocs.hybrid_rrf.variants:Hybrid`: a class or a function."""
+    """`module:attribute`, such as `pocs.hybrid_rrf.variants:Hybrid`: a class or a function; or
+    `logged`, what production answered by the log, or `logged:<system>`, what another one did."""
 
     params: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of the class, or of the function after request and call."""
+
+    assets: Mapping[str, str] = field(default_factory=dict)
+    """Files that it reads, by names of your own, such as `{"index": "data/index.bin"}`: relative to
+    the workspace, handed to `setup`, and part of what the variant is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +119,17 @@ class RequestLogSource:
 
     __pydantic_config__ = READ_STRICTLY
 
-    path: Annotated[str, Len(1, 1000)]
-    """JSONL, CSV or Parquet file, relative to the workspace; a glob is allowed."""
+    path: Annotated[str, Len(0, 1000)] = ""
+    """JSONL, CSV or Parquet file, relative to the workspace; a glob or a folder is allowed, and so
+    is the address of an object store, such as `s3://bucket/logs/`."""
+
+    query: Annotated[str, Len(0, 20_000)] = ""
+    """One SELECT, whose rows are the requests: over the files, which it calls `data`, or in the
+    database that `database_env` names."""
+
+    database_env: Annotated[str, Len(0, 200)] = ""
+    """Name of the environment variable that holds the address of the database; the address itself
+    may hold a password, and does not belong into this file."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     """Where the log's own names differ: our field to its column, such as `{"request_id": "id"}`;
@@ -134,11 +148,42 @@ class Measurement:
     warmup: Annotated[int, Ge(0), Le(1000)] = 5
     """Requests that each variant answers unmeasured first, in every worker."""
 
+    repeats: Annotated[int, Ge(1), Le(100)] = 1
+    """How often each variant answers each request: more than once pays where its answers vary."""
+
+    concurrency: Annotated[int, Ge(1), Le(256)] = 1
+    """Requests that are under way at once in each worker. With one, every call is timed; with more,
+    `latency_requests` are answered first, one by one, and only their calls are timed."""
+
+    latency_requests: Annotated[int, Ge(0)] = 200
+    """With a concurrency above 1: requests whose calls are timed."""
+
     aa_requests: Annotated[int, Ge(0)] = 60
     """Requests that control answers a second time: the A/A noise floor; 0 leaves it out."""
 
     timeout_s: Annotated[float, Gt(0), Le(3600)] = 30.0
     """After which a call is an error of the kind `timeout`."""
+
+    attempts: Annotated[int, Ge(1), Le(10)] = 3
+    """Calls that one answer may take where somebody's rate limit or failure stands in the way; over
+    the whole replay, second and later ones are held to a quarter of all calls."""
+
+    budget_usd: Annotated[float, Gt(0)] | None = None
+    """What the calls may cost together; the replay stops there, and its verdict is `unknown`."""
+
+    budget_minutes: Annotated[float, Gt(0)] | None = None
+    """Minutes of one run of the replay, for the same purpose."""
+
+    keep_answers: bool = True
+    """Keep the answers that were paid for by token, and use them again where the same variant is
+    asked the same thing; answers used again are not timed."""
+
+    early_stop: bool = False
+    """Take the requests in five random parts, and stop when the answer is clear: each look spends
+    its share of alpha, so that looking more often makes no false pass more likely."""
+
+    memory_mb: Annotated[int, Ge(64)] | None = None
+    """Memory that a worker may take; beyond it the variant's call fails. No limit if left out."""
 
     workers: Annotated[int, Ge(1), Le(1024)] = 2
     """Actors that share the log."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from expplat.domain.breakdown import CostLine, RequestDelta, StageDelta, VarianceSplit
+from expplat.domain.call import Usage
 from expplat.domain.gate import Effect, Ruling, Verdict, blockers
 from expplat.domain.metric import Metric
 from expplat.domain.plain import sha256_of
@@ -18,6 +20,13 @@ CONTROL = "control"
 TREATMENT = "treatment"
 CONTROL_AGAIN = "control_again"
 """The arm of the A/A noise floor: control, a second time, on the same request."""
+
+PRODUCTION_LOG = "production_log"
+"""The arm that nobody calls: what production answered, by the log, scored as any other answer."""
+
+
+ROUNDS = 5
+"""Parts that the requests are taken in where a replay may stop early."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +46,31 @@ class CallRecord:
     """Value by metric; None where the metric does not apply to the request, or the call failed."""
 
     stages_ms: Mapping[str, float] = field(default_factory=dict)
-    input_tokens: int = 0
-    output_tokens: int = 0
+    stages_cpu_ms: Mapping[str, float] = field(default_factory=dict)
+    usages: tuple[Usage, ...] = ()
     refused: bool = False
     error: ErrorKind | None = None
     error_message: str = ""
+
+    is_timed: bool = True
+    """False where other calls were under way beside it, or where the answer was kept from an
+    earlier replay: then its clock counts for nothing."""
+
+    attempts: int = 1
+    """2, 3 … where somebody's rate limit or failure stood in the way."""
+
+    is_kept: bool = False
+    """True where the answer was kept from an earlier replay: it was not paid for again."""
+
+    @property
+    def input_tokens(self) -> int:
+        """Tokens in, of all models."""
+        return sum(usage.input_tokens for usage in self.usages)
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens out, of all models."""
+        return sum(usage.output_tokens for usage in self.usages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +86,37 @@ class ReplayRow:
 
     segment: Mapping[str, str]
     calls: Mapping[str, CallRecord]
-    """By arm: `control`, `treatment` and, for the noise floor, `control_again`."""
+    """By arm: `control`, `treatment`; for the noise floor `control_again`, and where the log holds
+    what production answered, `production_log`."""
+
+    repeat: int = 0
+    """Which answer to the request this is, from 0; only the first has a noise floor."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A journalled row with its words, for people to look at."""
+
+    row: ReplayRow
+    asked: str
+    """The request's input, shortened."""
+
+    answers: Mapping[str, str]
+    """By arm, shortened: the text, else the ids that were found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How far a run of an engine goes; no part of what the replay is, so it may change."""
+
+    round: int = 1
+    """The last of the plan's rounds that is run."""
+
+    budget_usd: float | None = None
+    """What all calls of the replay may cost together, earlier runs included."""
+
+    budget_minutes: float | None = None
+    """Minutes that this run may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +151,16 @@ class ReplayPlan:
     attempt: int = 1
     """2, 3 … where somebody asked to measure the same thing again."""
 
+    @property
+    def rounds(self) -> int:
+        """Random parts that the requests are taken in; between two of them the replay may end."""
+        return ROUNDS if self.measurement.early_stop else 1
+
+    @property
+    def rows(self) -> int:
+        """Rows of a whole journal: each request, as often as it is repeated."""
+        return self.requests * self.measurement.repeats
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmSummary:
@@ -112,15 +181,20 @@ class ArmSummary:
     stages_p95_ms: Mapping[str, float]
     input_tokens: int
     output_tokens: int
+    stages_p99_ms: Mapping[str, float] = field(default_factory=dict)
 
+    setup_ms: float | None = None
+    """Median over the workers of what `setup` took, imports included; None where none was timed."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestDelta:
-    """A request whose primary metric moved: for the list of the worst and the best."""
+    costs: tuple[CostLine, ...] = ()
+    """By stage and model, the dearest first."""
 
-    request_id: str
-    control: float
-    treatment: float
+    timed_calls: int = 0
+    kept_calls: int = 0
+    """Answers that were kept from an earlier replay."""
+
+    repeated_attempts: int = 0
+    """Calls beyond the first of each answer, for rate limits and failures of others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +217,23 @@ class ReplayReport:
     verdicts: tuple[Verdict, ...]
     worst: tuple[RequestDelta, ...]
     best: tuple[RequestDelta, ...]
+    stages: tuple[StageDelta, ...] = ()
+    """What each stage did to the latency, then what no stage accounts for; their mean differences
+    add up to that of the latency."""
+
+    variance: VarianceSplit | None = None
+    """Of the primary metric's paired differences, where requests were repeated."""
+
+    trust: Effect | None = None
+    """Replayed control less what production answered, on the primary metric; None where the log
+    does not hold that."""
+
+    measured: int = 0
+    """Requests that both variants have answered."""
+
+    stopped: str = ""
+    """Why that is not the whole log, such as a budget that was spent, or an answer that was clear;
+    empty where it is."""
 
     @property
     def ruling(self) -> Ruling:

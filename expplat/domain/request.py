@@ -30,6 +30,14 @@ class Request:
     segment: Mapping[str, str] = field(default_factory=dict)
     """Such as `{"topic": "syntax"}`; deltas are shown for each value."""
 
+    logged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What systems have answered before, by their name; `production` is what users were shown.
+    Each holds fields of `Output`, and may hold `latency_ms`, `cost_usd`, `stages_ms`, `error`."""
+
+
+PRODUCTION = "production"
+"""Name of the logged system that users were shown."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from expplat.domain.breakdown import RequestDelta
 from expplat.domain.gate import Effect, Gate
 from expplat.domain.metric import Metric, MetricKind
 from expplat.domain.proposal import Measurement
@@ -15,7 +16,6 @@ from expplat.domain.replay import (
     TREATMENT,
     CallRecord,
     ReplayRow,
-    RequestDelta,
 )
 from expplat.domain.wording import interval
 from expplat.metrics.catalogue import is_timed, quantile_of

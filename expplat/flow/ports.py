@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from expplat.domain.poc import Poc
 from expplat.domain.price import PriceTable
 from expplat.domain.proposal import Proposal, RequestLogSource, Variants
 from expplat.domain.question import AskedMetric, Question
-from expplat.domain.replay import ReplayPlan, ReplayReport, ReplayRow
+from expplat.domain.replay import Limits, ReplayPlan, ReplayReport, ReplayRow, Sample
 from expplat.domain.tally import ArmValues, PairedTable, Tally
 
 Clock = Callable[[], datetime]
@@ -279,8 +279,11 @@ class Engine(Protocol):
 
     name: str
 
-    def run(self, plan: ReplayPlan, progress: Progress) -> None:
-        """Complete the journal of the plan; what it holds already is not called again.
+    def run(self, plan: ReplayPlan, progress: Progress, limits: Limits) -> str:
+        """Complete the journal of the plan up to a round; what it holds is not called again.
+
+        Returns:
+            Why it ended before that, such as a budget that was spent; empty where it did not.
 
         Raises:
             EngineError: If it cannot be completed; what was journalled stays.
@@ -293,17 +296,26 @@ class Journal(Protocol):
     def rows(self, plan: ReplayPlan) -> Iterator[ReplayRow]:
         """Return the journalled rows in the order of the log; a torn last line is passed over."""
 
+    def samples(self, plan: ReplayPlan, positions: Collection[int]) -> tuple[Sample, ...]:
+        """Return the first rows of these positions with their words, in the order of the log."""
+
+    def setups_ms(self, plan: ReplayPlan) -> Mapping[str, tuple[float, ...]]:
+        """Return what setting up took in each worker, by arm, in ms."""
+
 
 class Tracking(Protocol):
     """MLflow: a copy for comparing, never read back for a decision."""
 
-    def copy(self, report: ReplayReport, proposal: Proposal, page: str) -> str:
+    def copy(
+        self, report: ReplayReport, proposal: Proposal, page: str, samples: Sequence[Sample] = ()
+    ) -> str:
         """Write the three runs of a replay, once; return where a person can compare them.
 
         Args:
             report: A committed replay.
             proposal: The revision that it stands on.
             page: The report as one self-contained HTML page, kept as an artifact.
+            samples: Calls that become traces, the worst and some at random.
 
         Raises:
             TrackingError: If MLflow is out of reach.
