@@ -7,8 +7,9 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 MADE := .venv/.expplat
 PEERS := .venv-peers
+HARNESSES := .venv-harnesses
 
-.PHONY: demo ui test test-all mutants peers lint types contracts format lock clean
+.PHONY: demo ui test test-all mutants peers harnesses lint types contracts format lock clean
 
 demo: $(MADE)-run ## walk three POCs from paper to fate
 	$(BIN)/expplat demo --fresh
@@ -28,6 +29,8 @@ mutants: $(MADE)-dev ## change the code that decides, see whether the tests noti
 	$(BIN)/python tests/mutation_score.py
 
 peers: $(PEERS)/.made ## other packages to hold our numbers and our speed against
+
+harnesses: $(HARNESSES)/.made ## other harnesses to hold our measuring against
 
 lint: $(MADE)-dev
 	$(BIN)/ruff check .
@@ -51,9 +54,14 @@ lock: $(MADE)-uv ## resolve anew; the locks name no host
 	$(BIN)/uv pip compile tests/peers/requirements.in --python-version 3.11 --universal \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade -q \
 	  -o tests/peers/requirements.lock
+	$(BIN)/uv pip compile benchmarks/harnesses/requirements.in --python-version 3.11 --universal \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade -q \
+	  -o benchmarks/harnesses/requirements.lock
+	! command -v npm >/dev/null || npm update --prefix benchmarks/harnesses --package-lock-only \
+	  --ignore-scripts --omit-lockfile-registry-resolved=true --no-audit --no-fund
 
 clean:
-	rm -rf .venv $(PEERS) demo-workspace dist build mutants
+	rm -rf .venv $(PEERS) $(HARNESSES) demo-workspace dist build mutants
 
 $(MADE)-uv:
 	@test -n "$(PYTHON)" || { echo "expplat needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11 demo" >&2; exit 2; }
@@ -75,4 +83,14 @@ $(MADE)-dev: requirements-dev.lock pyproject.toml | $(MADE)-uv
 $(PEERS)/.made: tests/peers/requirements.lock | $(MADE)-uv
 	$(BIN)/uv venv -q --clear --no-python-downloads --python 3.11 $(PEERS)
 	$(BIN)/uv pip install -q --python $(PEERS)/bin/python --require-hashes -r $<
+	@touch $@
+
+# promptfoo without its optional packages, which take 1.6 GB; without npm it is left out
+HARNESS_LOCKS := $(addprefix benchmarks/harnesses/,requirements.lock package.json package-lock.json)
+$(HARNESSES)/.made: $(HARNESS_LOCKS) | $(MADE)-uv
+	$(BIN)/uv venv -q --clear --no-python-downloads --python 3.11 $(HARNESSES)
+	$(BIN)/uv pip install -q --compile-bytecode --python $(HARNESSES)/bin/python --require-hashes -r $<
+	cp $(filter %.json,$^) $(HARNESSES)/
+	! command -v npm >/dev/null || npm install --prefix $(HARNESSES) --silent --omit=optional \
+	  --ignore-scripts --no-audit --no-fund --omit-lockfile-registry-resolved=true
 	@touch $@

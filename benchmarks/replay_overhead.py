@@ -1,107 +1,87 @@
-"""How far is a latency that a replay reports from the same call in a bare loop?
+"""How much longer do the calls of a replay take than the same calls in a bare loop?
 
-A variant that sleeps 5 ms is called in a bare loop and through `expplat replay`'s local engine, in
-turn, several times over. Printed: the median latency of each, and the ratio of the medians.
+A variant that takes 5 ms notes when each of its calls begins and ends. It is called in a bare loop,
+and by `expplat replay` on the engine `local` with one worker, in turn, several times over. Printed:
+the time from the first call to the last, per call, over the bare loop's; what the replay reports as
+the latency of a call, over what the bare loop's clock says; and, apart, the seconds before the
+first call and after the last.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
 import statistics
 import sys
 import tempfile
-import time
-from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
-from expplat.adapters.local_replay import LocalEngine
-from expplat.adapters.replay_journal import ReplayJournal
-from expplat.adapters.request_log import RequestLogFiles
-from expplat.domain.price import PriceTable
-from expplat.domain.proposal import Measurement, RequestLogSource, Variant
-from expplat.domain.replay import CONTROL, ReplayPlan
-from expplat.metrics.catalogue import resolve
+from bench_workspace import Work, Workspace, machine
 
-REQUESTS = 200
-ROUNDS = 5
 SLEEP_S = 0.005
-
-VARIANT = f"""
-import time
-from expplat import Output
+LARGEST = 1.05
+"""The whole replay's calls over the bare loop's."""
 
 
-def sleeper(request, call):
-    time.sleep({SLEEP_S})
-    return Output(retrieved=("a",))
-"""
+class Round(NamedTuple):
+    """One turn of each."""
+
+    overhead: float
+    """Wall time of a call within the replay's run of calls, over the bare loop's."""
+
+    latency: float
+    """Reported median latency over that of the bare loop."""
+
+    bare_ms: float
+    """Wall time of a call of the bare loop."""
+
+    calls_s: float
+    before_s: float
+    after_s: float
 
 
-def workspace(folder: Path) -> None:
-    """Write a variant that sleeps, and a request log."""
-    (folder / "pocs" / "sleep").mkdir(parents=True)
-    (folder / "pocs" / "sleep" / "variants.py").write_text(VARIANT)
-    rows = (
-        {"request_id": f"q{n}", "input": {}, "expected": {"relevant_ids": ["a"]}}
-        for n in range(REQUESTS)
+def measured(place: Workspace, requests: int) -> Round:
+    """Run the bare loop, then the replay."""
+    bare = place.bare(2 * requests)
+    done = place.replay("local")
+    span = place.span()
+    bare_ms = 1000 * bare.seconds / bare.calls
+    return Round(
+        overhead=1000 * span.seconds / span.calls / bare_ms,
+        latency=done.report.arms["control"].latency_p50_ms / statistics.median(bare.latencies_ms),
+        bare_ms=bare_ms,
+        calls_s=span.seconds,
+        before_s=span.begin - done.began,
+        after_s=done.began + done.seconds - span.end,
     )
-    (folder / "log.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-
-
-def replayed_ms(folder: Path, number: int) -> float:
-    """Return the median latency of control in one replay, in ms."""
-    measurement = Measurement(aa_requests=0, warmup=5)
-    state = folder / f"replay-{number}"
-    log = RequestLogFiles().freeze(
-        RequestLogSource(path="log.jsonl"), workspace=folder, folder=state, shard_requests=50
-    )
-    sleeper = Variant(use="pocs.sleep.variants:sleeper")
-    plan = ReplayPlan(
-        replay_id=f"{number:016d}",
-        slug="sleep",
-        workspace=str(folder),
-        folder=str(state),
-        shards=log.shards,
-        requests=log.requests,
-        control=sleeper,
-        treatment=sleeper,
-        metrics=resolve(("recall_at_1",)),
-        measurement=measurement,
-        prices=PriceTable(as_of="2026-01-01", cpu_hour_usd=Decimal("0.05")),
-        proposal_sha256="0" * 64,
-        log_sha256=log.sha256,
-        control_sha256="0" * 64,
-        treatment_sha256="0" * 64,
-    )
-    LocalEngine().run(plan, lambda done, total: None)
-    rows = ReplayJournal().rows(plan)
-    return statistics.median(row.calls[CONTROL].latency_ms for row in rows)
-
-
-def bare_ms() -> float:
-    """Return the median latency of the same sleep in a bare loop, in ms."""
-    times = []
-    for _ in range(REQUESTS):
-        start = time.perf_counter()
-        time.sleep(SLEEP_S)
-        times.append((time.perf_counter() - start) * 1000)
-    return statistics.median(times)
 
 
 def main() -> None:
-    """Take turns, and print medians and their ratio."""
+    """Take turns, and print medians; exit with 1 where the overhead is larger than allowed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--requests", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        workspace(folder)
-        rounds = [(bare_ms(), replayed_ms(folder, number)) for number in range(ROUNDS)]
-    bare = statistics.median(bare for bare, _ in rounds)
-    replayed = statistics.median(replayed for _, replayed in rounds)
-    ratios = sorted(replayed / bare for bare, replayed in rounds)
+        work = Work(name="sleep", amount=SLEEP_S)
+        place = Workspace(Path(name) / "workspace", work, given.requests, {"workers": 1})
+        place.propose()
+        rounds = [measured(place, given.requests) for _ in range(given.rounds)]
+    overheads = sorted(one.overhead for one in rounds)
+    middle = {
+        field: statistics.median(getattr(one, field) for one in rounds) for field in Round._fields
+    }
     sys.stdout.write(
-        f"bare loop {bare:.3f} ms, replay {replayed:.3f} ms, "
-        f"ratio {statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}), "
-        f"{ROUNDS} rounds of {REQUESTS} calls\n"
+        f"wall time of the calls over a bare loop: {middle['overhead']:.3f} "
+        f"({overheads[0]:.3f} to {overheads[-1]:.3f}; at most {LARGEST})\n"
+        f"reported median latency over a bare loop's: {middle['latency']:.3f}\n"
+        f"bare loop {middle['bare_ms']:.3f} ms a call; the replay's calls took "
+        f"{middle['calls_s']:.2f} s, before them {middle['before_s']:.2f} s, after them "
+        f"{middle['after_s']:.2f} s; {given.rounds} rounds of {given.requests} requests; "
+        f"{machine()}\n"
     )
+    if middle["overhead"] > LARGEST:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ def main(workspace: Path) -> None:
         _shoot_analysis(page)
         if compare:
             _shoot_comparison(page, _root(address) + "/" + compare.lstrip("/"))
+            _shoot_trace(page, _root(address) + "/" + compare.lstrip("/"))
         browser.close()
 
 
@@ -84,16 +85,36 @@ def _shoot_analysis(page: Page) -> None:
 
 
 def _shoot_comparison(page: Page, address: str) -> None:
-    """Write a picture of MLflow's own charts, once the three runs are drawn."""
+    """Write a picture of MLflow's saved view: treatment's differences from control."""
     page.set_viewport_size({"width": 1500, "height": 1000})
     page.goto(address)
-    page.get_by_text("verdict", exact=True).first.wait_for()
-    beside = page.locator("[data-component-id='mlflow.assistant.chat_panel.close']")
-    if beside.count():  # a panel that has nothing to do with the comparison, and hides half of it
-        beside.first.click()
+    page.get_by_text("better/").first.wait_for()
+    _close_the_assistant(page)
     page.wait_for_timeout(8000)  # its charts are drawn after the runs; its network never rests
     page.screenshot(path=IMAGES / "mlflow_compare.png")
     print(f"written: {IMAGES / 'mlflow_compare.png'}")
+
+
+def _shoot_trace(page: Page, address: str) -> None:
+    """Write a picture of the first trace in MLflow: the call that treatment lost most on."""
+    page.goto(address.split("/runs?", 1)[0] + "/traces?startTimeLabel=ALL")
+    told = page.get_by_role("button", name="Got it")
+    told.or_(page.get_by_text("ms").first).first.wait_for()
+    if told.count():
+        told.first.click()
+    page.get_by_role("row").nth(1).get_by_role("cell").nth(2).click()
+    page.get_by_text("Inputs / Outputs").wait_for()
+    _close_the_assistant(page)
+    page.wait_for_timeout(4000)
+    page.screenshot(path=IMAGES / "mlflow_trace.png")
+    print(f"written: {IMAGES / 'mlflow_trace.png'}")
+
+
+def _close_the_assistant(page: Page) -> None:
+    """Close a panel that has nothing to do with a replay, and hides half of the page."""
+    beside = page.locator("[data-component-id='mlflow.assistant.chat_panel.close']")
+    if beside.count():
+        beside.first.dispatch_event("click")
 
 
 def _root(address: str) -> str:

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from expplat.adapters.pages import Pages
     from expplat.flow.bench import Bench
     from expplat.flow.desk import Desk
+    from expplat.flow.measure import Runner
     from expplat.flow.ports import (
         Clock,
         Engine,
         Flags,
         Journal,
         Prices,
+        Progress,
+        Reports,
         RequestLogs,
         SpecReader,
         Tables,
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
         UnitOfWork,
         VariantCode,
     )
+    from expplat.flow.replay import Copying
 
 
 def _utc_now() -> datetime:
@@ -130,7 +134,7 @@ class Platform:
 
         return ReplayJournal()
 
-    def engine(self, name: str) -> Engine:
+    def engine(self, name: str, *, ray_address: str = "") -> Engine:
         """Return the replay engine of that name: `ray` or `local`."""
         if name == "local":
             from expplat.adapters.local_replay import LocalEngine
@@ -138,7 +142,29 @@ class Platform:
             return LocalEngine()
         from expplat.adapters.ray_replay import RayEngine
 
-        return RayEngine(address=self.settings.ray_address, state_dir=self.settings.state_dir)
+        address = ray_address or self.settings.ray_address
+        return RayEngine(address=address, state_dir=self.settings.state_dir)
+
+    def runner(self, engine: Engine, progress: Progress, **budgets: float | None) -> Runner:
+        """Return what runs a replay, with budgets in place of the proposal's where given."""
+        from expplat.flow.measure import Runner
+
+        return Runner(engine=engine, progress=progress, now=self.now, **budgets)
+
+    def copying(self) -> Copying:
+        """Return what a replay is copied to MLflow with."""
+        from expplat.flow.replay import Copying
+
+        return Copying(
+            tracking=self.tracking, pages=self.pages, journal=self.journal, uow=self.uow()
+        )
+
+    @cached_property
+    def reports(self) -> Reports:
+        """Writes reports as files."""
+        from expplat.adapters.report_files import ReportFiles
+
+        return ReportFiles(self.pages)
 
     @cached_property
     def tracking(self) -> Tracking:

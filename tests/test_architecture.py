@@ -22,12 +22,21 @@ OWNERS = {
     "httpx2": {"expplat.demo"},
     "jinja2": {"expplat.adapters.pages"},
     "mlflow": {
+        "expplat.adapters.mlflow_extras",
+        "expplat.adapters.mlflow_models",
+        "expplat.adapters.mlflow_runs",
         "expplat.adapters.mlflow_store",
+        "expplat.adapters.mlflow_traces",
         "expplat.adapters.mlflow_tracking",
         "expplat.api.mlflow_ui",
     },
     "pandas": set(),
-    "pyarrow": {"expplat.adapters.request_parquet", "expplat.adapters.table"},
+    "pyarrow": {
+        "expplat.adapters.request_columns",
+        "expplat.adapters.request_parquet",
+        "expplat.adapters.request_store",
+        "expplat.adapters.table",
+    },
     "psycopg": set(),
     "pydantic": {"expplat.adapters.spec_file"},
     # ray_session imports it by name, again where its environment has changed
@@ -36,6 +45,7 @@ OWNERS = {
     "sklearn": set(),
     # MLflow lets the errors of its own SQLAlchemy through, so its adapter must know their names
     "sqlalchemy": {
+        "expplat.adapters.mlflow_extras",
         "expplat.adapters.mlflow_tracking",
         "expplat.adapters.sql",
         "expplat.adapters.table.database",

@@ -88,10 +88,8 @@ def proposed(platform):
 
 
 def replayed(platform):
-    return replay(
-        SLUG, desk=platform.desk(by="ada"), bench=platform.bench(),
-        engine=platform.engine("local"), progress=lambda done, total: None,
-    )  # fmt: skip
+    runner = platform.runner(platform.engine("local"), lambda done, total: None)
+    return replay(SLUG, desk=platform.desk(by="ada"), bench=platform.bench(), runner=runner)
 
 
 def promoted(platform):

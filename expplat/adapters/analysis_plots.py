@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from expplat.adapters import svg_plots
+from expplat.adapters.svg_scale import reach_of
 from expplat.domain.analysis import Analysis, Comparison, LookReading
 from expplat.domain.gate import Effect, Gate, GateKind
 
@@ -33,7 +34,7 @@ def rows_of(comparisons: Sequence[Comparison]) -> list[Row]:
     """Place every comparison."""
     effects = [effect_of(one) for one in comparisons]
     reaches = {
-        name: svg_plots.reach_of(effect for effect in effects if effect.metric == name)
+        name: reach_of(effect for effect in effects if effect.metric == name)
         for name in {effect.metric for effect in effects}
     }
     return [

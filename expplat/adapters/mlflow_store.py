@@ -7,13 +7,18 @@ import logging
 import os
 import socket
 import sqlite3
+import ssl
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from http.client import HTTPException
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import urlopen
 
 from expplat.errors import TrackingError
 
@@ -34,6 +39,10 @@ own seven hold a caller for four minutes, and a copy that failed is made again l
 
 LOCK_WAIT_S = 60.0
 """How long to wait for another process that creates the store or copies."""
+
+KNOCK_S = 3.0
+"""How long a server may take to its first answer. MLflow would ask for longer, and its import alone
+takes seconds, so that a server that is away would cost a replay more than five."""
 
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -127,9 +136,44 @@ def _prepare_sqlite(uri: str) -> None:
         connection.execute("PRAGMA schema_version").fetchone()
 
 
+def reach(uri: str) -> str:
+    """Make sure that somebody answers, before MLflow is imported; return who it is.
+
+    Returns:
+        The version of the MLflow that shows the runs: the server's own, else the installed one;
+        empty where a server does not say.
+
+    Raises:
+        OSError: If nobody answers within `KNOCK_S`, or the answer is that something is broken.
+    """
+    if is_server(uri):
+        return _server_version(public_base(uri) + "version")
+    if not uri.startswith("sqlite:"):
+        _knock(uri)
+    return version("mlflow")
+
+
+def _server_version(address: str) -> str:
+    try:
+        with urlopen(address, timeout=KNOCK_S) as answer:  # noqa: S310  (is_server has seen it)
+            told = answer.read(50).decode(errors="replace").strip()
+            return told if told.replace(".", "").isalnum() else ""
+    except HTTPError as error:
+        if error.code >= 500:
+            raise OSError(f"the server answers {error.code} {error.reason}") from error
+        return ""
+    except URLError as error:
+        # MLflow has settings of its own for certificates, and will say what is wrong with them.
+        if isinstance(error.reason, ssl.SSLError):
+            return ""
+        raise
+    except HTTPException as error:
+        raise OSError(f"the server does not speak HTTP: {error}") from error
+
+
 def _knock(uri: str) -> None:
     """Make sure that a database server listens; MLflow would try for more than a minute."""
     parts = urlsplit(uri)
     port = parts.port or DATABASE_PORTS.get(parts.scheme.partition("+")[0])
     if parts.hostname and port:
-        socket.create_connection((parts.hostname, port), timeout=5).close()
+        socket.create_connection((parts.hostname, port), timeout=KNOCK_S).close()

@@ -6,32 +6,35 @@ comes from a file, a log or an event is escaped.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from expplat.adapters import svg_plots
+from expplat.adapters import breakdown_reading, svg_plots
 from expplat.adapters.analysis_plots import looks_of, rows_of
 from expplat.adapters.formatting import ends_text
+from expplat.adapters.replay_view import view_of
 from expplat.adapters.six_checks import six_checks
 from expplat.adapters.story_line import (
     claimed_step,
-    gate_of,
     line_of,
     reaches_of,
     replayed_step,
 )
 from expplat.domain import wording
 from expplat.domain.analysis import Analysis
+from expplat.domain.gate import Effect
 from expplat.domain.plain import canonical_json
 from expplat.domain.poc import Stage
 from expplat.domain.proposal import Proposal
-from expplat.domain.replay import ArmSummary, ReplayReport, joint_ruling
+from expplat.domain.replay import ReplayReport, joint_ruling
 from expplat.domain.story import Story
 
 LANES = (
@@ -78,19 +81,24 @@ class Pages:
             online=story.looks[-1] if story.looks else None,
             plots_of_looks=_looks_plots(story),
             tracking=tracking_link(story.tracking_address),
-            **_replay_values(story.replay, story.proposal),
+            view=view_of(story.replay, story.proposal) if story.replay else None,
         )
 
     def replay_page(self, report: ReplayReport, proposal: Proposal) -> str:
-        """Return a replay as one self-contained page: style and plots are inside."""
+        """Return a replay as one self-contained page: style and plots are inside.
+
+        It carries a policy of its own that allows its style and nothing else, so that it is as safe
+        in a mail as it is behind a server.
+        """
         steps = (claimed_step(proposal), replayed_step(proposal, report))
         return self._draw(
             "replay.html",
             proposal=proposal,
+            style_hash=_source_hash(self._style_text),
             style=Markup(self._style_text),  # noqa: S704  (our own file, without `<`)
             steps=steps,
             reaches=reaches_of(steps),
-            **_replay_values(report, proposal),
+            view=view_of(report, proposal),
         )
 
     def analysis_page(self, found: Analysis, *, source: str, command: str) -> str:
@@ -134,7 +142,8 @@ class Pages:
         return environment
 
     def _draw(self, template: str, **values: Any) -> str:
-        return self._environment.get_template(template).render(**values)
+        page = self._environment.get_template(template).render(**values)
+        return page.encode(errors="replace").decode()  # a log may hold half a sign
 
 
 def tracking_link(address: str | None) -> str | None:
@@ -150,6 +159,11 @@ def _dashboards() -> Path:
     """Return the templates' folder: in the package where it was installed, else in the checkout."""
     packaged = Path(__file__).with_name("dashboards")
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "dashboards"
+
+
+def _source_hash(text: str) -> str:
+    """Return the hash by which a policy names an inline style."""
+    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
 
 
 def _card(story: Story) -> dict[str, Any]:
@@ -171,26 +185,6 @@ def _card(story: Story) -> dict[str, Any]:
     }
 
 
-def _replay_values(report: ReplayReport | None, proposal: Proposal) -> dict[str, Any]:
-    """Return what the parts that both pages share are drawn from."""
-    if report is None:
-        return {"report": None, "stages": None, "segments": [], "primary": None}
-    primary = proposal.problem.primary_metric
-    segments = [(name, effects[0]) for name, effects in report.segments.items() if effects]
-    reach = svg_plots.reach_of(effect for _, effect in segments)
-    return {
-        "report": report,
-        "primary": report.effect_on(primary),
-        "stages": svg_plots.stages_plot(
-            [(name, dict(arm.stages_p95_ms)) for name, arm in report.arms.items()]
-        ),
-        "segments": [
-            (name, effect, svg_plots.forest(effect, gate_of(report.verdicts, primary), reach))
-            for name, effect in segments
-        ],
-    }
-
-
 def _looks_plots(story: Story) -> list[svg_plots.LooksPlot]:
     plots = (
         svg_plots.looks_plot(story.looks, gate)
@@ -208,8 +202,19 @@ def _day(value: datetime) -> str:
     return value.astimezone(UTC).strftime("%Y-%m-%d")
 
 
-def _cost_per_1k(arm: ArmSummary) -> str:
-    return wording.amount(float(arm.cost_usd) / max(arm.calls, 1) * 1000, "usd")
+def _relative(effect: Effect) -> str:
+    """Write what a typical request changed by, in percent, with its interval where it has one."""
+    text = wording.change(effect.relative, wording.RELATIVE)
+    if effect.relative_low is None or effect.relative_high is None:
+        return text
+    return f"{text} {wording.bounds(effect.relative_low, effect.relative_high, wording.RELATIVE)}"
+
+
+def _share(effect: Effect) -> str:
+    """Write the difference over control in percent; empty where control is nothing."""
+    if effect.difference is None or not effect.control:
+        return ""
+    return wording.change(effect.difference / effect.control, wording.RELATIVE)
 
 
 def _words(name: str) -> str:
@@ -223,12 +228,18 @@ def _params(params: Mapping[str, Any]) -> str:
 _FILTERS = {
     "amount": wording.amount,
     "change": wording.change,
+    "counted": wording.counted,
     "effect": wording.interval,
     "moment": _moment,
-    "cost_per_1k": _cost_per_1k,
+    "cost_per_1k": breakdown_reading.cost_per_1k,
     "day": _day,
     "declared": wording.limit,
     "ends": ends_text,
+    "model_name": breakdown_reading.model_name,
+    "paid": breakdown_reading.paid_words,
+    "relative": _relative,
+    "share": _share,
+    "stage_name": breakdown_reading.stage_name,
     "mark": wording.MARKS.__getitem__,
     "plain": wording.declared,
     "words": _words,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import fnmatch
 import importlib
 import os
 import secrets
@@ -17,13 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from expplat.adapters.clean_stdout import stdout_kept_clean
+from expplat.adapters.worker_environment import allowed
 from expplat.errors import EngineError
-
-SECRETS = ("*KEY*", "*TOKEN*", "*SECRET*", "*PASSWORD*", "*CREDENTIAL*", "EXPPLAT_*", "MLFLOW_*")
-"""Names of environment variables that workers do not inherit."""
-
-PASS_ENV = "EXPPLAT_PASS_ENV"  # noqa: S105  (a name)
-"""Names the variables, separated by commas, that they inherit all the same."""
 
 OBJECT_STORE_BYTES = 80 << 20
 """Ray's least, nearly: nothing of a log passes through the object store."""
@@ -34,6 +28,12 @@ LONGEST_FOLDER = 40
 CONNECT_TIMEOUT_S = 10.0
 """How long an address is given to answer at all."""
 
+WITHOUT_TOKEN = "EXPPLAT_RAY_WITHOUT_TOKEN"  # noqa: S105  (a name)
+"""Set to 1, it lets expplat connect to a cluster that asks for no token."""
+
+_NOT_SENT = (".git", ".venv", ".expplat", "__pycache__", "/mlruns")
+"""What stays at home when a workspace is sent to a cluster."""
+
 _open: dict[str, str] = {}
 """Address of the session that is open ("" for our own), and the folder that goes with it."""
 
@@ -43,6 +43,11 @@ def ensure_session(*, address: str, state_dir: Path, workers: int, code: tuple[P
 
     Our own listens on the loopback interface alone, asks for a token that only this user can read,
     and inherits no secrets from the environment.
+
+    A cluster is held to the same: whoever can speak to one that asks for no token can run any code
+    on all its nodes. One that lets a made-up token in is refused, unless
+    `EXPPLAT_RAY_WITHOUT_TOKEN` is 1. The token itself is Ray's own setting: `RAY_AUTH_TOKEN`, or
+    the file that `RAY_AUTH_TOKEN_PATH` names, or `~/.ray/auth_token`.
 
     Args:
         address: Empty for a Ray of our own.
@@ -58,16 +63,21 @@ def ensure_session(*, address: str, state_dir: Path, workers: int, code: tuple[P
     close_session()
     try:
         if address:
-            _connect(address, code)
+            _connect(address, state_dir, code)
         else:
             _start(state_dir, workers)
+    except EngineError:
+        close_session()
+        raise
     except Exception as error:  # Ray raises what its layers raise: its own kind, gRPC's, plain ones
         close_session()
         words = str(error).strip().splitlines() or [type(error).__name__]
         what = f"cannot be reached at {address}" if address else "does not start"
         raise EngineError(
             f"Ray {what}: {words[0][:300]}",
-            hint="`--engine local` replays without Ray; a busy machine may do better later.",
+            hint="Is RAY_AUTH_TOKEN_PATH the cluster's token? `--engine local` replays without Ray."
+            if address
+            else "`--engine local` replays without Ray; a busy machine may do better later.",
         ) from error
 
 
@@ -84,33 +94,89 @@ def close_session() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _connect(address: str, code: tuple[Path, ...]) -> None:
+def _connect(address: str, state_dir: Path, code: tuple[Path, ...]) -> None:
+    """Connect to a cluster that asks for a token, with the one that the environment names."""
     _must_answer(address)
+    settings = {
+        "RAY_AUTH_MODE": "token",
+        # An index that git does not keep may well be what a variant needs.
+        "RAY_RUNTIME_ENV_IGNORE_GITIGNORE": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    if _lets_anybody_in(address):
+        if os.environ.get(WITHOUT_TOKEN) != "1":
+            raise EngineError(
+                f"The Ray cluster at {address} lets anybody in, to run any code.",
+                hint="Start it with RAY_AUTH_MODE=token and a token; "
+                f"{WITHOUT_TOKEN}=1 says that its network is closed.",
+            )
+        settings["RAY_AUTH_MODE"] = "disabled"
     workspace, *packages = code
     _open[address] = ""
-    importlib.import_module("ray").init(
-        address=address,
-        log_to_driver=False,
-        logging_level="ERROR",
-        runtime_env={
-            "working_dir": str(workspace),
-            "excludes": [".git", ".venv", ".expplat", "__pycache__", "/mlruns"],
-            "py_modules": [str(package) for package in packages],
-        },
-    )
+    with _environment({**os.environ, **settings}):
+        _imported().init(
+            address=address,
+            log_to_driver=False,
+            logging_level="ERROR",
+            runtime_env={
+                "working_dir": str(workspace),
+                "excludes": [*_NOT_SENT, *_below(workspace, state_dir)],
+                "py_modules": [str(package) for package in packages],
+            },
+        )
+
+
+def _lets_anybody_in(address: str) -> bool:
+    """Knock with a token that nobody has, and see whether the cluster opens all the same."""
+    settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    with _environment({**others, **settings}):
+        ray = _imported()
+        inner: Any = importlib.import_module("ray._raylet")
+        try:
+            # Made to find out what cluster it is, a client asks for the cluster's id.
+            with _stderr_dropped():
+                _ = inner.GcsClient(address=address).cluster_id
+        except ray.exceptions.AuthenticationError:
+            return False
+    return True
+
+
+@contextmanager
+def _stderr_dropped() -> Iterator[None]:
+    """Drop what is written below Python meanwhile: Ray complains of a refusal that is hoped for."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _below(workspace: Path, folder: Path) -> list[str]:
+    """Return a folder as a pattern relative to the workspace, where it is in it."""
+    if not folder.is_relative_to(workspace) or folder == workspace:
+        return []
+    return [f"/{folder.relative_to(workspace).as_posix()}"]
 
 
 def _must_answer(address: str) -> None:
     """Raise OSError unless somebody listens there: Ray itself waits for minutes, or exits."""
-    host, colon, port = address.rpartition("//")[2].rpartition(":")
-    if colon and port.isascii() and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    host, _, port = address.rpartition(":")
+    if not (host and port.isascii() and port.isdigit()) or "/" in host:
+        raise EngineError(
+            f"{address!r} is no address of a Ray cluster.",
+            hint="Give the host and the port of its head node, such as 10.0.0.5:6379.",
+        )
+    socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
 
 
 def _start(state_dir: Path, workers: int) -> None:
     folder = tempfile.mkdtemp(prefix="expplat-")
     _open[""] = folder
-    with _environment(_worker_environment(os.environ, _token_file(state_dir))):
+    with _environment(_own_environment(os.environ, _token_file(state_dir))):
         _imported().init(
             num_cpus=workers,
             include_dashboard=False,
@@ -146,23 +212,19 @@ def _token_file(state_dir: Path) -> Path:
     return path
 
 
-def _worker_environment(inherited: Mapping[str, str], token: Path) -> dict[str, str]:
-    """Return what our own Ray, and so its workers, find in their environment."""
-    passed = {name.strip() for name in inherited.get(PASS_ENV, "").split(",")}
-    kept = {
-        name: value
-        for name, value in inherited.items()
-        if name in passed or not any(fnmatch.fnmatch(name.upper(), secret) for secret in SECRETS)
-    }
-    kept.pop("RAY_ADDRESS", None)
+def _own_environment(inherited: Mapping[str, str], token: Path) -> dict[str, str]:
+    """Return what our own Ray finds in its environment: no secret but its token's place."""
+    settings = {name: value for name, value in inherited.items() if name.startswith("RAY_")}
+    settings.pop("RAY_ADDRESS", None)
     return {
-        **kept,
+        **allowed(inherited),
+        **settings,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+        # The keeper of a worker process ends it and all below it, which it cannot once it is dead.
+        "RAY_kill_child_processes_on_worker_exit": "0",
     }
 
 

@@ -1,23 +1,30 @@
-"""One guarded call of user code: its clock, its time limit, what became of it."""
+"""One guarded attempt at a call of user code: its clock, its time limit, what became of it."""
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, NoReturn, Self
 
+from expplat.adapters.replay_failures import Failure, failure_of
 from expplat.adapters.variant_output import BadOutputError, output_of
-from expplat.adapters.workspace_sources import MESSAGE_CHARACTERS, last_words
 from expplat.domain.call import WAITING, Call, Usage
 from expplat.domain.request import ErrorKind, Output, Request
 
 STAGES = 50
 """Stages that one call may name, each in at most a hundred characters."""
+
+MOST_TOKENS = 10**12
+"""Tokens that one usage may book."""
+
+_NAME_CHARACTERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class Clock:
 
 
 ClockFactory = Callable[[], Clock]
-"""Makes the clock of one call; an engine pickles it on its way to a worker."""
+"""Makes the clock of one attempt; an engine pickles it on its way to a worker."""
 
 
 def machine_clock() -> Clock:
@@ -37,21 +44,38 @@ def machine_clock() -> Clock:
     return Clock(time.perf_counter, time.thread_time)
 
 
-class Failure(NamedTuple):
-    """Why a call has no result."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request on its way to a variant."""
 
-    kind: ErrorKind
-    message: str
+    request: Request
+    clock: Clock
+    begin: Callable[[], None]
+    """Told when the call really begins: from then on its time limit runs."""
+
+    is_timed: bool
+    """Whether it is the only call under way."""
 
 
-class Timed(NamedTuple):
-    """One call, answered or failed."""
+class Attempt(NamedTuple):
+    """What came of one attempt, as it came."""
+
+    answer: Any
+    """What the variant returned, or a Failure."""
+
+    wall_s: float
+    """Waits included."""
+
+    cpu_s: float
+
+
+class Checked(NamedTuple):
+    """What an attempt gave, once it was looked at."""
 
     output: Output | None
     failure: Failure | None
-    latency_ms: float
-    cpu_ms: float
     stages_ms: Mapping[str, float]
+    stages_cpu_ms: Mapping[str, float]
     usages: tuple[Usage, ...]
 
 
@@ -59,21 +83,21 @@ class Guard:
     """Runs user code: nothing that it raises comes through, but a person's own Ctrl-C.
 
     The time limit is an alarm of the operating system, which interrupts Python code and waits
-    that Python knows of. It does not interrupt a loop in C, nor any code outside the main thread;
-    there the Ray engine ends the whole worker instead, and the local engine waits.
+    that Python knows of, in the main thread. It does not interrupt a loop in C, nor any code in
+    another thread or code that takes the alarm for itself; there the whole process is ended from
+    outside.
     """
 
     def __init__(self, workspace: Path) -> None:
-        self._workspace = workspace
+        self.workspace = workspace
         self._interrupted = False
-        self._rings = threading.current_thread() is threading.main_thread()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         """Take the alarm, and watch for Ctrl-C."""
-        if self._rings:
+        if _is_main_thread():
             self._before = {
-                signal.SIGALRM: signal.getsignal(signal.SIGALRM),
+                signal.SIGALRM: signal.signal(signal.SIGALRM, _ring),
                 signal.SIGINT: signal.signal(signal.SIGINT, self._note_interrupt),
             }
         return self
@@ -90,38 +114,98 @@ class Guard:
 
     def run(self, work: Callable[[], Any], *, timeout_s: float) -> Any:
         """Return what the work returns, or a Failure where it raised or took too long."""
+        rings = _is_main_thread()
         try:
             try:
-                self._set_alarm(timeout_s)
+                if rings:
+                    _set_alarm(timeout_s)
                 return work()
             finally:
-                self._stop_alarm()
+                if rings:
+                    _stop_alarm()
         except _TimeIsUp:
-            self._stop_alarm()
-            return Failure(ErrorKind.TIMEOUT, f"It took over {timeout_s:g} s.")
-        except BadOutputError as error:
-            return Failure(ErrorKind.BAD_OUTPUT, str(error)[:MESSAGE_CHARACTERS])
-        except TimeoutError as error:
-            return Failure(ErrorKind.TIMEOUT, last_words(error, self._workspace))
-        except BaseException as error:
-            if self._interrupted:
-                raise
-            return Failure(ErrorKind.VARIANT_BUG, last_words(error, self._workspace))
+            _stop_alarm()
+            return late(timeout_s)
+        except BaseException as error:  # noqa: BLE001  (guards user code, which may raise anything)
+            return self.failure_of(error)
 
-    def _set_alarm(self, timeout_s: float) -> None:
-        if self._rings:
-            signal.signal(signal.SIGALRM, _ring)
-            signal.setitimer(signal.ITIMER_REAL, timeout_s, 1.0)
+    def run_own(self, work: Callable[[], Any]) -> Any:
+        """Return what code of ours makes of what users gave it, or a Failure where it raised."""
+        try:
+            return work()
+        except BaseException as error:  # noqa: BLE001  (guards user code, which may raise anything)
+            return self.failure_of(error)
 
-    def _stop_alarm(self) -> None:
-        if self._rings:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
+    def failure_of(self, error: BaseException) -> Failure:
+        """Return what an exception of user code makes of its call; a person's Ctrl-C goes on."""
+        if self._interrupted:
+            raise error
+        return failure_of(error, self.workspace)
 
     def _note_interrupt(self, number: int, frame: FrameType | None) -> None:
         self._interrupted = True
         before = self._before.get(signal.SIGINT)
         if callable(before):
             before(number, frame)
+
+
+def late(timeout_s: float) -> Failure:
+    """Return the failure of what took too long."""
+    return Failure(ErrorKind.TIMEOUT, f"It took over {timeout_s:g} s.")
+
+
+def attempted(work: Callable[[], Any], clock: Clock, guard: Guard, *, timeout_s: float) -> Attempt:
+    """Do the work in this thread, and read the clock as close around it as can be."""
+    wall_start = cpu_start = wall_s = cpu_s = 0.0
+
+    def timed() -> Any:
+        nonlocal wall_start, cpu_start, wall_s, cpu_s
+        cpu_start = clock.cpu()
+        wall_start = clock.wall()
+        try:
+            return work()
+        finally:
+            wall_s = clock.wall() - wall_start
+            cpu_s = clock.cpu() - cpu_start
+
+    answer = guard.run(timed, timeout_s=timeout_s)
+    return in_time(Attempt(answer, wall_s, cpu_s), timeout_s)
+
+
+def in_time(attempt: Attempt, timeout_s: float) -> Attempt:
+    """Return the attempt, failed where it took longer than it may, whatever it returned in the end.
+
+    No alarm reaches some code, and other code catches it.
+    """
+    if attempt.wall_s <= timeout_s or isinstance(attempt.answer, Failure):
+        return attempt
+    return attempt._replace(answer=late(timeout_s))
+
+
+def checked(answer: Any, call: Call) -> Checked:
+    """Return what a variant returned and booked, made sure of.
+
+    Raises:
+        BadOutputError: If it is not what it should be.
+    """
+    failure = answer if isinstance(answer, Failure) else None
+    return Checked(
+        output=None if failure else output_of(answer),
+        failure=failure,
+        stages_ms=_stages(call.stages_ms),
+        stages_cpu_ms=_stages(call.stages_cpu_ms),
+        usages=tuple([_usage(usage) for usage in call.usages]),
+    )
+
+
+def milliseconds(seconds: float) -> float:
+    """Return milliseconds, to the nanosecond, at least 0."""
+    return round(max(0.0, seconds * 1000), 6)
+
+
+def latency_ms(attempt: Attempt, stages_ms: Mapping[str, float]) -> float:
+    """Return the wall time of an attempt without its waits."""
+    return milliseconds(attempt.wall_s - stages_ms.get(WAITING, 0.0) / 1000)
 
 
 class _TimeIsUp(BaseException):
@@ -132,58 +216,43 @@ def _ring(number: int, frame: FrameType | None) -> NoReturn:
     raise _TimeIsUp
 
 
-def timed(
-    variant: Callable[..., Any], request: Request, clock: Clock, guard: Guard, timeout_s: float
-) -> Timed:
-    """Call a variant once and return what came out and how long it took, waits taken off."""
-    call = Call(clock.wall)
-    wall_start = cpu_start = wall_s = cpu_s = 0.0
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
-    def work() -> Any:
-        nonlocal wall_start, cpu_start, wall_s, cpu_s
-        cpu_start = clock.cpu()
-        wall_start = clock.wall()
-        try:
-            return variant(request, call)
-        finally:
-            wall_s = clock.wall() - wall_start
-            cpu_s = clock.cpu() - cpu_start
 
-    answer = guard.run(work, timeout_s=timeout_s)
-    output = guard.run(lambda: _output_and_booked(answer, call), timeout_s=timeout_s)
-    failure = next((found for found in (answer, output) if isinstance(found, Failure)), None)
-    stages_ms, usages = ({}, ()) if isinstance(output, Failure) else output[1:]
-    return Timed(
-        output=None if failure else output[0],
-        failure=failure,
-        latency_ms=_ms(wall_s - stages_ms.get(WAITING, 0.0) / 1000),
-        cpu_ms=_ms(cpu_s),
-        stages_ms=stages_ms,
-        usages=usages,
+def _set_alarm(timeout_s: float) -> None:
+    # Again each second: user code may catch what the first one raised.
+    signal.setitimer(signal.ITIMER_REAL, timeout_s, 1.0)
+
+
+def _stop_alarm() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
+def _stages(spent_ms: Mapping[Any, float]) -> dict[str, float]:
+    if len(spent_ms) > STAGES:
+        raise BadOutputError(f"It named {len(spent_ms)} stages; {STAGES} are the most.")
+    if not all(map(math.isfinite, spent_ms.values())):
+        raise BadOutputError("It timed a stage at no finite number.")
+    return {_name(name): milliseconds(spent / 1000) for name, spent in spent_ms.items()}
+
+
+def _usage(usage: Usage) -> Usage:
+    if not (_is_count(usage.input_tokens) and _is_count(usage.output_tokens)):
+        raise BadOutputError(f"It booked tokens that are no counts: {usage!r}.")
+    return Usage(
+        model=_name(usage.model),
+        input_tokens=int(usage.input_tokens),
+        output_tokens=int(usage.output_tokens),
+        stage=_name(usage.stage),
     )
 
 
-def _output_and_booked(
-    answer: Any, call: Call
-) -> tuple[Output | None, dict[str, float], tuple[Usage, ...]]:
-    stages_ms = {_stage_name(name): _ms(spent / 1000) for name, spent in call.stages_ms.items()}
-    if len(stages_ms) > STAGES:
-        raise BadOutputError(f"It named {len(stages_ms)} stages; {STAGES} are the most.")
-    for usage in call.usages:
-        if not all(_is_count(n) for n in (usage.input_tokens, usage.output_tokens)):
-            raise BadOutputError(f"It booked tokens that are no counts: {usage!r}.")
-    output = None if isinstance(answer, Failure) else output_of(answer)
-    return output, stages_ms, tuple(call.usages)
-
-
-def _stage_name(name: Any) -> str:
-    return str(name).encode("utf-8", "replace").decode()[:100]
+def _name(name: Any) -> str:
+    return str(name).encode("utf-8", "replace").decode()[:_NAME_CHARACTERS]
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _ms(seconds: float) -> float:
-    """Return milliseconds, to the nanosecond, at least 0."""
-    return round(max(0.0, seconds * 1000), 6)
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        return False
+    return 0 <= int(value) <= MOST_TOKENS

@@ -1,48 +1,56 @@
-"""The journal of a replay: one JSONL file a shard, one line a request, written once.
+"""The journal of a replay: written by workers shard by shard, read in the order of the log.
 
-    <folder>/plan.json              whose journal it is
-    <folder>/shards/00000.jsonl     requests, as `RequestLogFiles` froze them
-    <folder>/journal/00000.jsonl    rows, in the order of the shard: always a beginning of it
-    <folder>/journal/00000.call     the call that is under way, for whoever finds its worker dead
-    <folder>/journal/00000.lock     held by the one process that writes the shard's journal
-
-A row is one `write` of one line, so that a killed process loses at most the request in flight; a
-line that a power cut tore is passed over by readers and cut off by the next writer.
+A row is one `write` of one line, so that a killed process loses at most what is in flight; a line
+that a power cut tore is passed over by readers and cut off by the next writer. `journal_files`
+says where everything lies.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from expplat.domain.plain import canonical_json, from_plain
-from expplat.domain.replay import ReplayPlan, ReplayRow
-from expplat.errors import ConflictError, EngineError, TryLaterError
+from expplat.adapters.journal_files import (
+    answers_path,
+    calls_path,
+    cut_torn_line,
+    journal_path,
+    locked,
+    must_belong,
+    setups_folder,
+    shard_path,
+    shard_size,
+    whole_lines,
+    write_whole,
+)
+from expplat.adapters.journal_rows import BROKEN, key_of, line, line_of, row_of
+from expplat.adapters.replay_order import Sweep
+from expplat.adapters.shard_notes import mark_finished, write_note
+from expplat.domain.replay import ReplayPlan, ReplayRow, Sample
+from expplat.errors import EngineError
+
+if TYPE_CHECKING:
+    from expplat.metrics.columns import Columns
 
 FSYNC_ROWS = 20
 """Rows between two flushes to the disk: what a power cut may cost, for 0.1 ms a row."""
 
-CALL_WIDTH = 64
-"""Bytes of the note of the call under way; always the same, so that one write replaces it whole."""
-
-ENGINE_WAIT_S = 2.0
-"""How long an engine waits for another one that runs the same replay."""
-
-_CHUNK = 1 << 20
+SHOWN_CHARACTERS = 4_000
+"""Length to which the words of a request are cut for people."""
 
 
 class ReplayJournal:
-    """Reads what engines have journalled."""
+    """Reads what workers have journalled."""
 
     def rows(self, plan: ReplayPlan) -> Iterator[ReplayRow]:
-        """Return the journalled rows in the order of the log; a torn last line is passed over.
+        """Return the journalled rows in the order of the log, the repeats of a request in theirs.
+
+        A torn last line is passed over. The rows of one shard are in memory at a time.
 
         Raises:
             ConflictError: If the folder holds the journal of another plan.
@@ -50,28 +58,85 @@ class ReplayJournal:
         """
         must_belong(plan)
         for shard in range(plan.shards):
-            for number, line in enumerate(_whole_lines(journal_path(plan, shard))):
-                yield _row(line, plan, shard, number)
+            yield from _rows_of(plan, shard)
+
+    def columns(self, plan: ReplayPlan) -> Columns:
+        """Return the journalled rows as columns on disk.
+
+        Raises:
+            ConflictError, EngineError: As `rows` does, or if the disk is full.
+        """
+        from expplat.adapters.replay_columns import kept_columns
+
+        must_belong(plan)
+        return kept_columns(plan, lambda: self.rows(plan))
+
+    def samples(self, plan: ReplayPlan, positions: Collection[int]) -> tuple[Sample, ...]:
+        """Return the first rows of these positions with their words, in the order of the log.
+
+        Positions that nothing is journalled of are left out.
+        """
+        must_belong(plan)
+        size = plan.measurement.shard_requests
+        wanted: defaultdict[int, set[int]] = defaultdict(set)
+        for position in positions:
+            wanted[position // size].add(position)
+        return tuple(
+            sample for shard in sorted(wanted) for sample in _samples_of(plan, shard, wanted[shard])
+        )
+
+    def setups_ms(self, plan: ReplayPlan) -> Mapping[str, tuple[float, ...]]:
+        """Return what setting up took in each worker, by arm, in ms."""
+        found: defaultdict[str, list[float]] = defaultdict(list)
+        for path in sorted(setups_folder(plan).glob("*.json")):
+            for arm, spent_ms in json.loads(path.read_bytes()).items():
+                found[arm].append(float(spent_ms))
+        return {arm: tuple(spent) for arm, spent in found.items()}
+
+
+def note_setup(plan: ReplayPlan, worker_name: str, spent_ms: Mapping[str, float]) -> None:
+    """Note what setting up took in a worker, by arm, in ms.
+
+    Args:
+        plan: The replay.
+        worker_name: Of letters, digits, `-` and `_`; a worker that is started anew takes another.
+        spent_ms: By arm, imports included.
+    """
+    folder = setups_folder(plan)
+    folder.mkdir(exist_ok=True)
+    draft = folder / f".{worker_name}"
+    draft.write_bytes(line(dict(spent_ms)))
+    draft.replace(folder / f"{worker_name}.json")
 
 
 class ShardJournal:
-    """Writes the journal of one shard; held by one process at a time."""
+    """Writes the journal of one shard; held by one process at a time.
+
+    `add` and `finish` belong to one thread, notes may come from any: each slot of a worker (0 to
+    its concurrency less 1) notes what it is doing.
+    """
 
     def __init__(self, plan: ReplayPlan, shard: int, *, wait_s: float = 90.0) -> None:
         """Wait up to `wait_s` seconds for a dying process to let go of the shard.
 
         Raises:
-            TryLaterError: If it does not.
+            EngineError: If the journal is broken in another way than by a torn last line.
+            TryLaterError: If another process holds it for longer.
         """
+        self._plan, self._shard, self._process = plan, shard, os.getpid()
         path = journal_path(plan, shard)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = locked(path.with_suffix(".lock"), wait_s=wait_s)
         self._lock.__enter__()
-        self._rows = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        self._call = os.open(call_path(plan, shard), os.O_RDWR | os.O_CREAT, 0o600)
+        appends = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        self._rows = os.open(path, appends, 0o600)
+        self._answers = os.open(answers_path(plan, shard), appends, 0o600)
+        self._calls = os.open(calls_path(plan, shard), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         self._unflushed = 0
-        self.count = _cut_torn_line(self._rows)
-        """Rows that it holds: so many requests of the shard are done."""
+        cut_torn_line(self._rows)
+        cut_torn_line(self._answers)
+        self.done = _keys_of(plan, shard)
+        """Position and repeat of each row that it holds."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -85,28 +150,36 @@ class ShardJournal:
     ) -> None:
         """Flush, and let go of the shard."""
         os.fsync(self._rows)
-        os.close(self._rows)
-        os.close(self._call)
+        for descriptor in (self._rows, self._answers, self._calls):
+            os.close(descriptor)
         self._lock.__exit__(None, None, None)
 
-    def note_call(self, position: int, arm: str) -> None:
-        """Note the call that begins, so that whoever finds this process dead knows which it was."""
-        os.pwrite(self._call, f"{position} {arm}".ljust(CALL_WIDTH).encode(), 0)
+    def note_call(self, slot: int, position: int, repeat: int, arm: str) -> None:
+        """Note the call that begins now, so that whoever stands outside knows how long it takes.
 
-    def note_rest(self) -> None:
-        """Note that no call is under way."""
-        os.pwrite(self._call, b" " * CALL_WIDTH, 0)
+        Each attempt at a call, and then the scoring of its answer, is noted anew: each has the
+        plan's time limit for itself.
+        """
+        note = f"{position} {repeat} {arm} {time.monotonic():.3f}"
+        self._must_be_no_copy()
+        write_note(self._calls, slot, note)
 
-    def add(self, row: ReplayRow) -> None:
-        """Append a row.
+    def note_rest(self, slot: int) -> None:
+        """Note that the slot makes no call: it waits for somebody's rate limit, or is done."""
+        self._must_be_no_copy()
+        write_note(self._calls, slot, "")
+
+    def add(self, row: ReplayRow, answers: Mapping[str, str]) -> None:
+        """Append a row, and by arm the words of its answers, shortened.
 
         Raises:
             EngineError: If the disk is full or gone.
         """
-        line = memoryview(canonical_json(row) + b"\n")
+        self._must_be_no_copy()
+        words = {"position": row.position, "repeat": row.repeat, "answers": dict(answers)}
         try:
-            while line:
-                line = line[os.write(self._rows, line) :]
+            write_whole(self._answers, line(words))
+            write_whole(self._rows, line_of(row))
             self._unflushed += 1
             if self._unflushed >= FSYNC_ROWS:
                 os.fsync(self._rows)
@@ -116,181 +189,94 @@ class ShardJournal:
                 f"The journal cannot be written: {error.strerror}.",
                 hint="Make room on the disk of the state folder and replay again.",
             ) from error
-        self.count += 1
+        self.done.add((row.position, row.repeat))
+
+    def finish(self, sweep: Sweep) -> None:
+        """Mark the shard as finished up to this sweep: it is not handed out for it again."""
+        mark_finished(self._plan, self._shard, sweep, len(self.done))
+
+    def _must_be_no_copy(self) -> None:
+        """End a copy of this process that a variant has forked, and that came back from its call.
+
+        It holds no lock, and would write every further row of the shard a second time.
+        """
+        if os.getpid() != self._process:
+            os._exit(1)
 
 
-class Progressed:
-    """Counts the rows of a journal while others write it, reading every byte once."""
-
-    def __init__(self, plan: ReplayPlan) -> None:
-        self._plan = plan
-        self._seen: dict[int, tuple[int, int]] = {}
-
-    def rows(self, shard: int) -> int:
-        """Return how many rows the shard has now."""
-        offset, count = self._seen.get(shard, (0, 0))
+def _rows_of(plan: ReplayPlan, shard: int) -> list[ReplayRow]:
+    rows: dict[tuple[int, int], ReplayRow] = {}
+    for number, text in enumerate(whole_lines(journal_path(plan, shard))):
         try:
-            with journal_path(self._plan, shard).open("rb") as file:
-                file.seek(offset)
-                for line in file:
-                    if line.endswith(b"\n"):
-                        offset += len(line)
-                        count += 1
-        except FileNotFoundError:
-            return 0
-        self._seen[shard] = (offset, count)
-        return count
-
-    def unfinished(self) -> list[int]:
-        """Return the shards of which rows are missing now."""
-        plan = self._plan
-        return [s for s in range(plan.shards) if self.rows(s) < shard_size(plan, s)]
-
-    def total(self) -> int:
-        """Return how many rows were counted so far, in all shards that were looked at."""
-        return sum(count for _, count in self._seen.values())
+            row = row_of(text)
+            key = (row.position, row.repeat)
+            is_sound = key not in rows and _is_own(plan, shard, key)
+        except BROKEN:
+            is_sound = False
+        if not is_sound:
+            raise _broken(plan, shard, number)
+        rows[key] = row
+    return [rows[key] for key in sorted(rows)]
 
 
-@contextmanager
-def held(plan: ReplayPlan) -> Iterator[Progressed]:
-    """Hold the folder of a replay for one engine; give what its journal holds already.
-
-    Raises:
-        ConflictError: If the folder holds another plan's journal.
-        TryLaterError: If another process runs the same replay.
-    """
-    with locked(Path(plan.folder) / "engine.lock", wait_s=ENGINE_WAIT_S):
-        claim(plan)
-        yield Progressed(plan)
-
-
-def claim(plan: ReplayPlan) -> None:
-    """Write into the folder whose journal it is; nothing changes where it says so already.
-
-    Raises:
-        ConflictError: If it is another plan's.
-    """
-    folder = Path(plan.folder)
-    path = folder / "plan.json"
-    if not path.exists():
-        draft = folder / f".plan-{os.getpid()}.json"
-        draft.write_bytes(canonical_json(plan))
-        draft.replace(path)
-    must_belong(plan)
-
-
-def must_belong(plan: ReplayPlan) -> None:
-    """Raise ConflictError if the folder holds the journal of another plan."""
-    try:
-        found = json.loads((Path(plan.folder) / "plan.json").read_bytes())
-    except FileNotFoundError:
-        return
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or found.get("replay_id") != plan.replay_id:
-        raise ConflictError(
-            f"{plan.folder} holds the journal of another replay than {plan.replay_id}.",
-            hint="Remove that folder; it is made anew.",
-        )
-
-
-def shard_path(plan: ReplayPlan, shard: int) -> Path:
-    """Return where the requests of a shard are."""
-    return Path(plan.folder) / "shards" / f"{shard:05d}.jsonl"
-
-
-def journal_path(plan: ReplayPlan, shard: int) -> Path:
-    """Return where the rows of a shard are."""
-    return Path(plan.folder) / "journal" / f"{shard:05d}.jsonl"
-
-
-def call_path(plan: ReplayPlan, shard: int) -> Path:
-    """Return where the call under way is noted."""
-    return journal_path(plan, shard).with_suffix(".call")
-
-
-def call_under_way(plan: ReplayPlan, shard: int) -> tuple[int, str] | None:
-    """Return the position and the arm of the call that was noted last; None where none was."""
-    try:
-        noted = call_path(plan, shard).read_text().split()
-    except FileNotFoundError:
-        return None
-    return (int(noted[0]), noted[1]) if len(noted) == 2 else None
-
-
-def forget_call(plan: ReplayPlan, shard: int) -> None:
-    """Forget the call that a dead worker had noted."""
-    call_path(plan, shard).unlink(missing_ok=True)
-
-
-def shard_size(plan: ReplayPlan, shard: int) -> int:
-    """Return how many requests a shard holds; only the last may hold fewer than the others."""
-    size = plan.measurement.shard_requests
-    return max(0, min(size, plan.requests - shard * size))
-
-
-@contextmanager
-def locked(path: Path, *, wait_s: float) -> Iterator[None]:
-    """Hold a lock that ends with this process, however it ends, and that its children do not hold.
-
-    Raises:
-        TryLaterError: If another process holds it for more than `wait_s` seconds.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        _wait_for_lock(descriptor, wait_s)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _wait_for_lock(descriptor: int, wait_s: float) -> None:
-    deadline = time.monotonic() + wait_s
-    while True:
+def _keys_of(plan: ReplayPlan, shard: int) -> set[tuple[int, int]]:
+    keys: set[tuple[int, int]] = set()
+    for number, text in enumerate(whole_lines(journal_path(plan, shard))):
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if time.monotonic() >= deadline:
-                raise TryLaterError(
-                    "The same replay is being run by another process.",
-                    hint="Wait for it, or end it; what it has measured is kept.",
-                ) from None
-            time.sleep(0.1)
-        else:
-            return
+            key = key_of(text)
+            is_sound = key not in keys and _is_own(plan, shard, key)
+        except BROKEN:
+            is_sound = False
+        if not is_sound:
+            raise _broken(plan, shard, number)
+        keys.add(key)
+    return keys
 
 
-def _cut_torn_line(descriptor: int) -> int:
-    """Cut off what follows the last line break; return how many lines are left."""
-    count = end = offset = 0
-    while chunk := os.pread(descriptor, _CHUNK, offset):
-        count += chunk.count(b"\n")
-        if b"\n" in chunk:
-            end = offset + chunk.rindex(b"\n") + 1
-        offset += len(chunk)
-    if end != offset:
-        os.ftruncate(descriptor, end)
-    return count
+def _is_own(plan: ReplayPlan, shard: int, key: tuple[int, int]) -> bool:
+    position, repeat = key
+    first = shard * plan.measurement.shard_requests
+    is_here = first <= position < first + shard_size(plan, shard)
+    return is_here and 0 <= repeat < plan.measurement.repeats
 
 
-def _whole_lines(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            yield from (line for line in file if line.endswith(b"\n"))
-    except FileNotFoundError:
-        return
+def _broken(plan: ReplayPlan, shard: int, number: int) -> EngineError:
+    return EngineError(
+        f"The journal {journal_path(plan, shard)} is broken in line {number + 1}.",
+        hint="Remove that file and replay again; the other shards are kept.",
+    )
 
 
-def _row(line: bytes, plan: ReplayPlan, shard: int, number: int) -> ReplayRow:
-    try:
-        plain: Any = json.loads(line)
-        row = from_plain(ReplayRow, plain)
-        position = row.position
-    except (ValueError, TypeError, AttributeError, KeyError, ArithmeticError):
-        position = -1
-    if position != shard * plan.measurement.shard_requests + number:
-        raise EngineError(
-            f"The journal {journal_path(plan, shard)} is broken in line {number + 1}.",
-            hint="Remove that file and replay again; the other shards are kept.",
-        )
-    return row
+def _samples_of(plan: ReplayPlan, shard: int, positions: set[int]) -> Iterator[Sample]:
+    asked, answers = _asked(plan, shard, positions), _answers(plan, shard, positions)
+    for row in _rows_of(plan, shard):
+        if row.repeat == 0 and row.position in positions:
+            position = row.position
+            yield Sample(row=row, asked=asked.get(position, ""), answers=answers.get(position, {}))
+
+
+def _asked(plan: ReplayPlan, shard: int, positions: set[int]) -> dict[int, str]:
+    first = shard * plan.measurement.shard_requests
+    with shard_path(plan, shard).open(encoding="utf-8") as lines:
+        return {
+            position: _shown(json.loads(text)["input"])
+            for position, text in enumerate(lines, first)
+            if position in positions
+        }
+
+
+def _shown(asked: Mapping[str, Any]) -> str:
+    """Return an input for people: its only text, else the whole of it as JSON."""
+    values = list(asked.values())
+    text = values[0] if len(values) == 1 and isinstance(values[0], str) else None
+    return (json.dumps(asked, ensure_ascii=False) if text is None else text)[:SHOWN_CHARACTERS]
+
+
+def _answers(plan: ReplayPlan, shard: int, positions: set[int]) -> dict[int, dict[str, str]]:
+    """Return the words of the first answers; those of a row that was written last count."""
+    found: dict[int, dict[str, str]] = {}
+    for text in whole_lines(answers_path(plan, shard)):
+        plain = json.loads(text)
+        if plain["repeat"] == 0 and plain["position"] in positions:
+            found[plain["position"]] = plain["answers"]
+    return found

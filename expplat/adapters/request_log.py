@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from expplat.adapters.request_files import raw_rows
-from expplat.adapters.request_raw import Faulty
-from expplat.adapters.request_rows import RowReader
+from expplat.adapters.request_ids import IdHashes, hash_of
+from expplat.adapters.request_raw import LogFile, Raw
+from expplat.adapters.request_rows import Row, RowReader
+from expplat.adapters.request_sources import log_files, name_of
 from expplat.domain.proposal import RequestLogSource
-from expplat.errors import Fault, FaultsError, InputError
+from expplat.errors import Fault, FaultsError
 from expplat.flow.ports import FrozenLog
 
 FAULTS = 100
@@ -22,27 +25,30 @@ FAULTS = 100
 
 
 class RequestLogFiles:
-    """Reads request logs from JSONL, CSV and Parquet files."""
+    """Reads request logs from JSONL, CSV and Parquet files, wherever they lie, and from queries."""
 
     def freeze(
         self, source: RequestLogSource, *, workspace: Path, folder: Path, shard_requests: int
     ) -> FrozenLog:
         """Check every row and write the shards into `folder/shards`, all or nothing.
 
-        The log is read row by row and never held; of each request only the id is kept, to find
+        The log is read row by row and never held; of each request eight bytes are kept, to find
         duplicates. The hash is taken over the canonical rows in the order of the log, so that it
         depends neither on the format nor on the names of its columns, nor on the size of a shard.
+        The rows of a query stand in the order of their ids.
 
         Raises:
-            InputError: If there is no such file, or it is of no known format.
+            InputError: If there is no such file, it is of no known format, or the query is wrong.
+            ConfigurationError: If the variable that names the database is not set.
+            DependencyError: If a store or a database cannot be reached.
             FaultsError: With every fault of the log (the first hundred).
         """
-        files = _files(source.path, workspace)
         is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".shards-", dir=folder))
         try:
-            log = _frozen(source, files, draft, shard_requests)
+            with log_files(source, workspace, draft) as files:
+                log = _frozen(source, files, draft, shard_requests)
             _put(draft, folder / "shards")
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -52,35 +58,59 @@ class RequestLogFiles:
 
 
 def _frozen(
-    source: RequestLogSource, files: list[Path], draft: Path, shard_requests: int
+    source: RequestLogSource, files: list[LogFile], draft: Path, shard_requests: int
 ) -> FrozenLog:
-    reader = RowReader(source.columns)
+    reader, ids = RowReader(source.columns), IdHashes()
     faults: list[Fault] = list(reader.faults)
     with _Shards(draft, shard_requests) as shards:
-        for line in _lines(reader, files, faults):
-            shards.add(line)
-        if not shards.requests and not faults:
-            faults.append(Fault(line=0, field="", message="The log holds no request."))
+        for content in _contents(reader, files, ids, faults):
+            shards.add(content)
+    if len(faults) < FAULTS and (suspects := ids.suspects()):
+        faults += itertools.islice(_repeats(reader, files, suspects), FAULTS - len(faults))
+    if not shards.requests and not faults:
+        faults.append(Fault(line=0, field="", message="The log holds no request."))
     if faults:
-        raise FaultsError(source.path, tuple(faults[:FAULTS]))
+        raise FaultsError(name_of(source), tuple(faults[:FAULTS]))
     return FrozenLog(sha256=shards.sha256, requests=shards.requests, shards=shards.shards)
 
 
-def _lines(reader: RowReader, files: list[Path], faults: list[Fault]) -> Iterator[bytes]:
-    """Give the canonical form of each sound row, and gather the faults of the others."""
+def _rows(reader: RowReader, files: list[LogFile]) -> Iterator[tuple[str, int, Row]]:
+    """Give each row with its file, where there are several, and its line."""
     for file in files:
         within = f"{file.name}: " if len(files) > 1 else ""
         for raw in raw_rows(file, reader.columns):
-            found = raw if isinstance(raw, Faulty) else reader.read(raw, within)
-            if isinstance(found, bytes):
-                yield found
-                continue
-            faults += [
-                Fault(line=f.line, field=f.field, message=f"{within}{f.message}", hint=f.hint)
-                for f in found.faults
-            ]
-            if len(faults) >= FAULTS:
-                return
+            yield within, raw.line if isinstance(raw, Raw) else 0, reader.read(raw)
+
+
+def _contents(
+    reader: RowReader, files: list[LogFile], ids: IdHashes, faults: list[Fault]
+) -> Iterator[bytes]:
+    """Give the canonical form of each sound row, and gather the faults of the others."""
+    for within, _, row in _rows(reader, files):
+        if row.request_id and not ids.add(row.request_id):
+            return
+        if row.content:
+            yield row.content
+            continue
+        faults += [
+            Fault(line=f.line, field=f.field, message=f"{within}{f.message}", hint=f.hint)
+            for f in row.faults
+        ]
+        if len(faults) >= FAULTS:
+            return
+
+
+def _repeats(reader: RowReader, files: list[LogFile], suspects: frozenset[int]) -> Iterator[Fault]:
+    """Read the log again, and give each row whose id has stood before."""
+    seen: dict[str, str] = {}
+    for within, line, row in _rows(reader, files):
+        if not row.request_id or hash_of(row.request_id) not in suspects:
+            continue
+        place = f"{within}line {line}"
+        before = seen.setdefault(row.request_id, place)
+        if before != place:
+            message = f"{within}{row.request_id[:100]!r} stands on {before} already."
+            yield Fault(line=line, field="request_id", message=message, hint="Ids are unique.")
 
 
 class _Shards:
@@ -133,20 +163,3 @@ def _put(draft: Path, place: Path) -> None:
         shutil.rmtree(old)
     else:
         draft.rename(place)
-
-
-def _files(path: str, workspace: Path) -> list[Path]:
-    """Return the files of a path or a glob, sorted by name."""
-    if any(letter in path for letter in "*?["):
-        absolute = Path(path)
-        root = Path(absolute.anchor) if absolute.is_absolute() else workspace
-        found = sorted(root.glob(str(absolute.relative_to(absolute.anchor))))
-    else:
-        found = [workspace / path]
-    files = [file for file in found if file.is_file()]
-    if not files:
-        raise InputError(
-            f"There is no request log {path} in the workspace.",
-            hint=f"The path starts at {workspace}; it may be a glob, such as data/log-*.jsonl.",
-        )
-    return files

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from expplat.errors import Fault
 
 ROW_BYTES = 1_000_000
 """Largest row, decoded."""
+
+ENDINGS = (".jsonl", ".ndjson", ".csv", ".parquet", ".pq")
+"""How the names of files end that can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """A file of a log, wherever it lies; it can be opened more than once."""
+
+    name: str
+    """Its last part, with the ending that says of what format it is."""
+
+    open: Callable[[], BinaryIO]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +53,8 @@ Wanted = Callable[[Iterable[str]], tuple[list[str], list[Fault]]]
 def faulty(line: int, field: str, message: str, hint: str = "") -> Faulty:
     """Return a row with one fault."""
     return Faulty((Fault(line=line, field=field, message=message, hint=hint),))
+
+
+def is_readable(name: str) -> bool:
+    """Tell whether a file's name ends like a known format."""
+    return name.lower().endswith(ENDINGS)

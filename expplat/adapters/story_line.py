@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from expplat.adapters.formatting import claim_text, metric_of
-from expplat.adapters.svg_plots import number_of_days, reach_of
-from expplat.domain.gate import Effect, Gate, GateKind, Verdict
+from expplat.adapters.svg_plots import number_of_days
+from expplat.adapters.svg_scale import reach_of
+from expplat.domain.gate import METRIC_GATES, Effect, Gate, GateKind, Verdict
 from expplat.domain.metric import Metric
 from expplat.domain.proposal import Proposal
 from expplat.domain.replay import ReplayReport
@@ -125,5 +126,6 @@ def online_step(story: Story) -> Step:
 
 
 def gate_of(verdicts: tuple[Verdict, ...], metric: str) -> Gate | None:
-    """Return the first gate that judges a metric; None where none does."""
-    return next((verdict.gate for verdict in verdicts if verdict.gate.metric == metric), None)
+    """Return the first gate that judges a metric over all requests; None where none does."""
+    gates = (verdict.gate for verdict in verdicts if verdict.gate.kind in METRIC_GATES)
+    return next((gate for gate in gates if gate.metric == metric and not gate.segment), None)

@@ -7,58 +7,23 @@ to the right (or up), whichever way the metric itself is better.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from expplat.adapters.formatting import signed
+from expplat.adapters.svg_scale import Interval, Scale, finite, oriented
 from expplat.domain.gate import METRIC_GATES, Effect, Gate, GateKind
 from expplat.domain.online import Look
-from expplat.domain.wording import interval, number
+from expplat.domain.wording import interval
 
 FOREST_WIDTH = 260.0
 FOREST_HEIGHT = 38.0
 LOOKS_WIDTH = 620.0
 LOOKS_HEIGHT = 250.0
-STAGES_WIDTH = 520.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
-    """A straight map from values to pixels."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def at(self, value: float) -> float:
-        """Return the place of a value, in pixels, to a tenth."""
-        share = (value - self.low) / (self.high - self.low)
-        return round(self.start + share * (self.end - self.start), 1)
-
-    @classmethod
-    def over(cls, values: Iterable[float], start: float, end: float) -> Scale:
-        """Return a scale that holds zero and all values, with room at both ends."""
-        held = [0.0, *(value for value in values if math.isfinite(value))]
-        low, high = min(held), max(held)
-        if low == high:
-            low, high = low - 1.0, high + 1.0
-        room = (high - low) * 0.08
-        return cls(low=low - room, high=high + room, start=start, end=end)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """An estimate with its interval, in pixels; ends are None where there is no interval."""
-
-    point: float | None
-    start: float | None
-    end: float | None
-
-    @property
-    def length(self) -> float:
-        """Pixels from end to end; 0 where there is no interval."""
-        return 0.0 if self.start is None or self.end is None else round(self.end - self.start, 1)
+TWO_SIDED = frozenset({GateKind.EQUIVALENCE, GateKind.REPLAY_TRUST})
+"""Gates whose margin lies on both sides of no difference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +36,9 @@ class Forest:
     threshold: float | None = None
     threshold_label: str = ""
     label_anchor: str = "middle"
+    other_threshold: float | None = None
+    """Of a gate that allows as much to the other side."""
+
     width: float = FOREST_WIDTH
     height: float = FOREST_HEIGHT
 
@@ -114,31 +82,9 @@ class LooksPlot:
     height: float = LOOKS_HEIGHT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageBar:
-    """How long one stage takes in one arm, at the 95th percentile."""
-
-    arm: str
-    y: float
-    length: float
-    label: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StagesPlot:
-    """Time of each stage in both arms, as pairs of bars."""
-
-    stages: tuple[tuple[str, float, tuple[StageBar, ...]], ...]
-    """Name, place of the name, and the bars."""
-
-    start: float
-    height: float
-    width: float = STAGES_WIDTH
-
-
 def threshold_of(gate: Gate | None) -> float | None:
     """Return the line that a gate draws, on the axis where better is positive."""
-    if gate is None or gate.kind not in METRIC_GATES:
+    if gate is None or gate.kind not in METRIC_GATES | TWO_SIDED:
         return None
     if gate.kind is GateKind.SUPERIORITY:
         return gate.min_effect
@@ -153,33 +99,23 @@ def forest(effect: Effect | None, gate: Gate | None = None, reach: float = 0.0) 
         gate: Whose threshold is drawn.
         reach: The largest distance from zero that the scale must hold, to share it among rows.
     """
-    if effect is None or effect.difference is None or not math.isfinite(effect.difference):
+    if effect is None or finite(effect.difference) is None:
         return None
     line = threshold_of(gate)
-    ends = _oriented(effect)
-    held = [value for value in (*ends, line, reach, -reach) if value is not None]
+    other = -line if line is not None and gate and gate.kind in TWO_SIDED else None
+    ends = oriented(effect)
+    held = [value for value in (*ends, line, other, reach, -reach) if value is not None]
     scale = Scale.over(held, 8.0, FOREST_WIDTH - 8.0)
     place = None if line is None else scale.at(line)
     return Forest(
-        interval=_interval(ends, scale),
+        interval=Interval.on(ends, scale),
         zero=scale.at(0.0),
         threshold=place,
         threshold_label="" if line is None else signed(line * effect.sign, effect.unit),
         label_anchor=_anchor(place, FOREST_WIDTH),
+        other_threshold=None if other is None else scale.at(other),
         title=f"{effect.metric}: {interval(effect)}",
     )
-
-
-def reach_of(effects: Iterable[Effect | None]) -> float:
-    """Return how far the effects reach from zero, so that rows of one unit share a scale."""
-    ends = [
-        abs(end)
-        for effect in effects
-        if effect is not None
-        for end in (effect.difference, effect.low, effect.high)
-        if end is not None and math.isfinite(end)
-    ]
-    return max(ends, default=0.0)
 
 
 def looks_plot(looks: Sequence[Look], gate: Gate) -> LooksPlot | None:
@@ -193,7 +129,7 @@ def looks_plot(looks: Sequence[Look], gate: Gate) -> LooksPlot | None:
 def plot_over_time(marks: Sequence[Mark], gate: Gate) -> LooksPlot:
     """Place at least one look from left to right, on the axis where better is up."""
     line = threshold_of(gate)
-    ends = [end for mark in marks for end in _oriented(mark.effect) if end is not None]
+    ends = [end for mark in marks for end in oriented(mark.effect) if end is not None]
     scale = Scale.over([*ends, *([] if line is None else [line])], LOOKS_HEIGHT - 34.0, 12.0)
     step = (LOOKS_WIDTH - 146.0) / len(marks)
     newest = marks[-1].effect
@@ -201,7 +137,7 @@ def plot_over_time(marks: Sequence[Mark], gate: Gate) -> LooksPlot:
         marks=tuple(
             LookMark(
                 x=round(70.0 + step * (place + 0.5), 1),
-                interval=_interval(_oriented(mark.effect), scale),
+                interval=Interval.on(oriented(mark.effect), scale),
                 decisive=mark.decisive,
                 label=mark.label,
                 title=f"{mark.title}: {interval(mark.effect)}",
@@ -216,22 +152,6 @@ def plot_over_time(marks: Sequence[Mark], gate: Gate) -> LooksPlot:
     )
 
 
-def stages_plot(arms: Sequence[tuple[str, dict[str, float]]]) -> StagesPlot | None:
-    """Place the stages of both arms, in milliseconds; None where no stage was timed."""
-    fullest_first = sorted(arms, key=lambda arm: -len(arm[1]))
-    names = list(dict.fromkeys(name for _, stages in fullest_first for name in stages))
-    longest = max((value for _, stages in arms for value in stages.values()), default=0.0)
-    if not names or longest <= 0:
-        return None
-    start, pitch = 130.0, 46.0
-    scale = Scale(low=0.0, high=longest, start=0.0, end=STAGES_WIDTH - start - 130.0)
-    rows = tuple(
-        (name, round(place * pitch + 22.0, 1), _stage_bars(name, arms, scale, place * pitch))
-        for place, name in enumerate(names)
-    )
-    return StagesPlot(stages=rows, start=start, height=len(names) * pitch + 4.0)
-
-
 def _readings(looks: Sequence[Look], gate: Gate) -> list[tuple[Look, Effect]]:
     """Return the looks at which the gate had a number, with that number."""
     return [
@@ -242,21 +162,6 @@ def _readings(looks: Sequence[Look], gate: Gate) -> list[tuple[Look, Effect]]:
         and verdict.effect is not None
         and verdict.effect.difference is not None
     ]
-
-
-def _stage_bars(
-    name: str, arms: Sequence[tuple[str, dict[str, float]]], scale: Scale, top: float
-) -> tuple[StageBar, ...]:
-    return tuple(
-        StageBar(
-            arm=arm,
-            y=round(top + 5.0 + 18.0 * place, 1),
-            length=max(scale.at(stages[name]), 1.0),
-            label=f"{number(stages[name])} ms",
-        )
-        for place, (arm, stages) in enumerate(arms)
-        if name in stages
-    )
 
 
 def _mark(look: Look, effect: Effect) -> Mark:
@@ -274,21 +179,6 @@ def number_of_days(look: Look) -> str:
     """Write the days since the phase was opened, to a tenth where it matters."""
     days = look.snapshot.days
     return f"{days:.0f}" if days >= 10 or days == int(days) else f"{days:.1f}"
-
-
-def _oriented(effect: Effect) -> tuple[float | None, float | None, float | None]:
-    """Return difference and ends on the axis where better is positive, lower end first."""
-    turned = [
-        None if value is None or not math.isfinite(value) else effect.sign * value
-        for value in (effect.difference, effect.low, effect.high)
-    ]
-    point, low, high = turned
-    return (point, low, high) if effect.sign > 0 else (point, high, low)
-
-
-def _interval(ends: tuple[float | None, float | None, float | None], scale: Scale) -> Interval:
-    point, low, high = (None if value is None else scale.at(value) for value in ends)
-    return Interval(point=point, start=low, end=high)
 
 
 def _anchor(place: float | None, width: float) -> str:

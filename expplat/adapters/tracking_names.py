@@ -26,6 +26,19 @@ def safe_name(name: str) -> str:
     return f"{cleaned[: LONGEST_NAME - 9].rstrip('/')}-{digest}".lstrip("/")
 
 
+def segment_name(segment: str) -> str:
+    """Return a segment such as `topic=syntax` as one readable part of a name: `topic:syntax`.
+
+    MLflow refuses `=`. What holds more than one, or a `:` or `/` of its own, becomes a stand-in, so
+    that two segments never meet in one name.
+    """
+    key, _, value = segment.partition("=")
+    readable = f"{key}:{value}"
+    if not re.search(r"[:=/]", key + value) and safe_name(readable) == readable:
+        return readable
+    return safe_name(segment).replace("/", "_")
+
+
 def cut(text: str, limit: int) -> str:
     """Return the text without control characters, and where it is too long cut with a note."""
     clean = _CONTROL_CHARACTERS.sub(" ", text.encode(errors="replace").decode())
@@ -33,3 +46,9 @@ def cut(text: str, limit: int) -> str:
         return clean
     note = f" … (cut; the whole text is {len(clean)} characters)"
     return clean[: limit - len(note)] + note
+
+
+def first_line(error: Exception) -> str:
+    """Say what happened without a traceback, and without a password that an address may hold."""
+    lines = re.sub(r"//[^/@\s]+@", "//", str(error)).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__

@@ -7,6 +7,7 @@ against the signature. As a program, this module is that process.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -18,7 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from expplat.adapters.variant_loading import CodeError, load, must_fit, must_measure
+from expplat.adapters.variant_loading import (
+    CodeError,
+    load,
+    logged_system,
+    must_fit,
+    must_measure,
+)
 from expplat.adapters.workspace_sources import (
     MESSAGE_CHARACTERS,
     last_words,
@@ -27,7 +34,8 @@ from expplat.adapters.workspace_sources import (
 )
 from expplat.domain.metric import Metric
 from expplat.domain.plain import sha256_of, to_plain
-from expplat.domain.proposal import Variants
+from expplat.domain.proposal import Variant, Variants
+from expplat.domain.replay import CONTROL, TREATMENT
 from expplat.errors import Fault, FaultsError
 from expplat.flow.ports import CodeHashes
 
@@ -46,18 +54,18 @@ class WorkspaceCode:
     def probe(self, workspace: Path, variants: Variants, metrics: Sequence[Metric]) -> CodeHashes:
         """Import both variants and own metrics, each in a process of its own.
 
-        A variant's hash is taken over its `use`, its params, and the path and content of every
-        source file of the workspace that its import pulled in; what own metrics pull in counts
-        for both variants. Files that are opened, or imported within a function, are not seen.
+        A variant's hash is taken over its `use`, its params, the content of its assets, and the
+        path and content of every source file of the workspace that its import pulled in; what own
+        metrics pull in counts for both variants. Other files that are opened, and modules that are
+        imported within a function, are not seen. Recorded answers are imported from nowhere.
 
         Raises:
-            FaultsError: If one cannot be imported, or does not take its params; all at once.
+            FaultsError: If one cannot be imported, does not take its params, or lacks an asset;
+                all at once.
         """
         targets = [
-            _Target("variants.control", "variant", variants.control.use, variants.control.params),
-            _Target(
-                "variants.treatment", "variant", variants.treatment.use, variants.treatment.params
-            ),
+            _Target(f"variants.{arm}", "variant", variant.use, variant.params)
+            for arm, variant in ((CONTROL, variants.control), (TREATMENT, variants.treatment))
         ]
         targets += [
             _Target(f"metrics[{index}]", "metric", metric.use)
@@ -68,15 +76,44 @@ class WorkspaceCode:
             found = list(
                 pool.map(lambda target: _probe(target, workspace, self._timeout_s), targets)
             )
-        faults = tuple(answer.fault for answer in found if answer.fault is not None)
+        faults = [answer.fault for answer in found if answer.fault is not None]
+        pair = (variants.control, variants.treatment)
+        assets = [
+            _assets(target.path, variant, workspace, faults)
+            for target, variant in zip(targets[:2], pair, strict=True)
+        ]
         if faults:
-            raise FaultsError("The workspace's code", faults)
+            raise FaultsError("The workspace's code", tuple(faults))
         judging = {path: sha for answer in found[2:] for path, sha in answer.sources.items()}
         control, treatment = (
-            sha256_of((target.use, to_plain(target.params), {**answer.sources, **judging}))
-            for target, answer in zip(targets[:2], found[:2], strict=True)
+            _sha256(variant, {**answer.sources, **judging}, held)
+            for variant, answer, held in zip(pair, found[:2], assets, strict=True)
         )
         return CodeHashes(control_sha256=control, treatment_sha256=treatment)
+
+
+def _sha256(variant: Variant, sources: Mapping[str, str], assets: Mapping[str, str]) -> str:
+    made_of = (variant.use, to_plain(variant.params), sources)
+    return sha256_of((*made_of, assets) if assets else made_of)
+
+
+def _assets(path: str, variant: Variant, workspace: Path, faults: list[Fault]) -> dict[str, str]:
+    """Return the hashes of a variant's assets by name; gather what is wrong with them."""
+    found = {}
+    for name, place in variant.assets.items():
+        try:
+            with (workspace / place).open("rb") as content:
+                found[name] = hashlib.file_digest(content, "sha256").hexdigest()
+        except OSError as error:
+            faults.append(
+                Fault(
+                    line=0,
+                    field=f"{path}.assets.{name}",
+                    message=f"The file {place} cannot be read: {error.strerror or error}.",
+                    hint="Name a file, by its path from the workspace's folder.",
+                )
+            )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +137,8 @@ class _Answer:
 
 def _probe(target: _Target, workspace: Path, timeout_s: float) -> _Answer:
     """Ask a process of its own; its answer comes in a file, what it prints is kept apart."""
+    if target.kind == "variant" and logged_system(target.use) is not None:
+        return _Answer(None)
     with tempfile.TemporaryDirectory(prefix="expplat-probe-") as folder:
         answer = Path(folder) / "answer.json"
         asked = json.dumps(

@@ -7,11 +7,16 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from expplat.adapters.workspace_sources import MESSAGE_CHARACTERS
 from expplat.domain.proposal import Variant
+from expplat.domain.request import PRODUCTION
+
+LOGGED = "logged"
+"""What a `use` begins with that names recorded answers, not code."""
 
 
 class CodeError(Exception):
@@ -71,34 +76,68 @@ def load(use: str) -> Any:
     return found
 
 
-def made(variant: Variant) -> Callable[..., Any]:
-    """Return a variant ready to be called with a request and a call; `setup` is not run."""
+def logged_system(use: str) -> str | None:
+    """Return the system whose recorded answers a `use` names; None where it names code."""
+    name, colon, system = use.partition(":")
+    if name != LOGGED:
+        return None
+    return system if colon else PRODUCTION
+
+
+def made(variant: Variant) -> Any:
+    """Return a variant ready to be called, by itself or by its `batch`; `setup` is not run.
+
+    Raises:
+        CodeError: If there is no such code, or it cannot be called as a variant.
+    """
     found = load(variant.use)
     must_fit(found, variant.params)
     if inspect.isclass(found):
-        instance = found(**variant.params)
-        return cast("Callable[..., Any]", instance)
-    return _with_params(found, dict(variant.params))
+        return found(**variant.params)
+    return partial(found, **variant.params) if variant.params else found
 
 
 def must_fit(found: Any, params: Mapping[str, Any]) -> None:
-    """Raise CodeError unless it can be called as a variant, with these params."""
+    """Raise CodeError unless it can be called as a variant, with these params.
+
+    A variant is a function of a request and a call, or a class that is made with the params and
+    has `__call__` of the two, or `batch` of a list of each; each of them may be asynchronous.
+    """
     if inspect.isclass(found):
-        _must_bind(found, "params", (), params)
-        answers = next(
-            (vars(base)["__call__"] for base in found.__mro__ if "__call__" in vars(base)), None
-        )
-        if answers is None:
-            raise CodeError(
-                "use",
-                f"The class {found.__name__} cannot be called.",
-                "Give it a method __call__(self, request, call).",
-            )
-        _must_bind(answers, "use", (None, None, None), {})
+        _must_be_a_class_of_variants(found, params)
     elif not callable(found):
-        raise CodeError("use", f"It names a {type(found).__name__}, not a class or a function.")
+        raise CodeError(
+            "use",
+            f"It names a {type(found).__name__}, not a class or a function.",
+            "Name a function of (request, call), or a class with such a __call__.",
+        )
     else:
+        _must_return(found)
         _must_bind(found, "params", (None, None), params)
+
+
+def is_asynchronous(code: Any) -> bool:
+    """Whether calling it gives something to await."""
+    while isinstance(code, partial):
+        code = code.func
+    return inspect.iscoroutinefunction(code) or inspect.iscoroutinefunction(
+        _member(type(code), "__call__")
+    )
+
+
+def batch_of(variant: Any) -> Callable[..., Any] | None:
+    """Return what answers several requests at once; None where a variant has no such thing."""
+    found = None if inspect.isroutine(variant) else getattr(variant, "batch", None)
+    return found if callable(found) else None
+
+
+def takes_context(setup: Callable[..., Any]) -> bool:
+    """Whether a `setup` is to be handed a context, rather than nothing."""
+    try:
+        inspect.signature(setup).bind(None)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def must_measure(found: Any) -> None:
@@ -108,10 +147,52 @@ def must_measure(found: Any) -> None:
     _must_bind(found, "use", (None, None), {})
 
 
-def _with_params(function: Callable[..., Any], params: dict[str, Any]) -> Callable[..., Any]:
-    if not params:
-        return function
-    return lambda request, call: function(request, call, **params)
+def _must_be_a_class_of_variants(found: type, params: Mapping[str, Any]) -> None:
+    _must_bind(found, "params", (), params)
+    answers = {name: _member(found, name) for name in ("__call__", "batch")}
+    if not any(answers.values()):
+        raise CodeError(
+            "use",
+            f"The class {found.__name__} cannot be called.",
+            "Give it a method __call__(self, request, call), or batch(self, requests, calls).",
+        )
+    for method in filter(None, answers.values()):
+        _must_return(method)
+        _must_bind(method, "use", (None, None, None), {})
+    for name, most in (("setup", 1), ("close", 0)):
+        _must_take_at_most(_member(found, name), name, most)
+
+
+def _member(found: type, name: str) -> Any:
+    """Return the method that a class defines itself, or a base of it; not what `type` does."""
+    member = next((vars(base)[name] for base in found.__mro__ if name in vars(base)), None)
+    return member if callable(member) or isinstance(member, classmethod) else None
+
+
+def _must_return(code: Any) -> None:
+    """Refuse code that yields: one answer is asked for, not a stream of parts."""
+    for candidate in (code, _member(type(code), "__call__")):
+        if inspect.isgeneratorfunction(candidate) or inspect.isasyncgenfunction(candidate):
+            raise CodeError(
+                "use",
+                "It yields its answer in parts.",
+                "Return one Output; what is streamed to users is gathered first.",
+            )
+
+
+def _must_take_at_most(method: Any, name: str, most: int) -> None:
+    """Refuse a method that is run once and asks for more than it is handed."""
+    if method is None or not inspect.isfunction(method):
+        return
+    signature = inspect.signature(method)
+    for count in range(most + 1):
+        try:
+            signature.bind(None, *(None,) * count)
+        except TypeError:
+            continue
+        return
+    forms = f"{name}(self)" if most == 0 else f"{name}(self) or {name}(self, context)"
+    raise CodeError("use", f"Its {_shown(method, signature)} asks for too much.", f"Write {forms}.")
 
 
 def _must_bind(

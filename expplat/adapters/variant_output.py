@@ -13,7 +13,7 @@ from expplat.domain.request import Output
 OUTPUT_CHARACTERS = 1_000_000
 """Text and ids of one output together; what is longer is `bad_output`."""
 
-_FIELDS = frozenset(field.name for field in fields(Output))
+OUTPUT_FIELDS = frozenset(field.name for field in fields(Output))
 
 
 class BadOutputError(Exception):
@@ -27,8 +27,8 @@ def output_of(answer: Any) -> Output:
         BadOutputError: If it is neither an Output, a text, nor a dict of Output's fields.
     """
     given = _fields_of(answer)
-    unknown = ", ".join(sorted(repr(name) for name in given if name not in _FIELDS))
-    if unknown:
+    if not OUTPUT_FIELDS.issuperset(given):
+        unknown = ", ".join(sorted(repr(name) for name in given if name not in OUTPUT_FIELDS))
         raise BadOutputError(f"It returned a dict with unknown fields: {unknown}.")
     output = Output(
         text=_text(given.get("text", ""), "text"),
@@ -61,7 +61,7 @@ def number_of(value: Any, name: str) -> float | None:
 def _fields_of(answer: Any) -> Mapping[Any, Any]:
     match answer:
         case Output():
-            return {name: getattr(answer, name) for name in _FIELDS}
+            return {name: getattr(answer, name) for name in OUTPUT_FIELDS}
         case str():
             return {"text": answer}
         case Mapping():

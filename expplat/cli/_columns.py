@@ -64,7 +64,7 @@ def say_columns(columns: Iterable[Column], styles: Sequence[str]) -> None:
 
     Args:
         columns: In order; a column whose cells are all empty is left out.
-        styles: The ruling of each row, which colours its first cell.
+        styles: The ruling of each row, which colours its first cell; empty for no colour.
     """
     import typer
 
@@ -80,7 +80,7 @@ def say_columns(columns: Iterable[Column], styles: Sequence[str]) -> None:
         zip(*(column.cells for column in shown), strict=True), styles, strict=True
     ):
         line = _line(shown, row)
-        say(typer.style(line[: len(row[0])], fg=STYLES[style]) + line[len(row[0]) :])
+        say(typer.style(line[: len(row[0])], fg=STYLES.get(style)) + line[len(row[0]) :])
     if left_out:
         say_wrapped("", f"({', '.join(left_out)}: in a wider terminal, by --json or --report)")
 

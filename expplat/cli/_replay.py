@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from expplat.cli._entry import GATE_NOT_PASSED, command, desk, platform
-from expplat.cli._say import progress_bar, say, say_json, verdicts, warn
+from expplat.cli._say import progress_bar, say, say_json, warn
 from expplat.cli._words import AsJson
 from expplat.errors import InputError, TrackingError
 
 if TYPE_CHECKING:
+    from expplat.domain.proposal import Proposal
+    from expplat.domain.replay import ReplayReport
+    from expplat.flow.measure import Runner
     from expplat.flow.replay import Replayed
     from expplat.wiring import Platform
+
+REPORTS = Path("replay-report")
 
 
 class EngineName(StrEnum):
@@ -31,14 +37,30 @@ def register(app: typer.Typer) -> None:
     def replay_command(
         slug: Annotated[str | None, typer.Argument(help="The POC; not needed with --sync.")] = None,
         engine: Annotated[
-            EngineName, typer.Option(help="`local` is for debugging: same rulings, one process.")
+            EngineName, typer.Option(help="`local`: worker processes without Ray, same verdict.")
         ] = EngineName.RAY,
+        ray_address: Annotated[
+            str, typer.Option(help="A Ray cluster, as host:port; else EXPPLAT_RAY_ADDRESS.")
+        ] = "",
+        plan: Annotated[
+            bool, typer.Option("--plan", help="Only say what it takes, and what it can tell.")
+        ] = False,
+        budget_usd: Annotated[
+            float | None, typer.Option(help="Stop at this cost; the same command goes on.")
+        ] = None,
+        budget_minutes: Annotated[
+            float | None, typer.Option(help="Stop after so many minutes.")
+        ] = None,
         again: Annotated[
             bool, typer.Option("--again", help="Measure anew, though nothing has changed.")
         ] = False,
         sync: Annotated[
             bool, typer.Option("--sync", help="Only copy to MLflow what it has not received.")
         ] = False,
+        ci: Annotated[
+            bool, typer.Option("--ci", help="Write the report as HTML, Markdown, JUnit and JSON.")
+        ] = False,
+        out: Annotated[Path, typer.Option(help="The folder that --ci writes into.")] = REPORTS,
         as_json: AsJson = False,
     ) -> None:
         """Replay the log, and judge the offline gates.
@@ -50,77 +72,121 @@ def register(app: typer.Typer) -> None:
         here = platform()
         if slug is None:
             _sync(here, as_json=as_json)
+            return
+        if plan:
+            _forecast(here, slug, as_json=as_json)
+            return
+        chosen = here.engine(engine, ray_address=ray_address)
+        with progress_bar(slug, quiet=as_json) as progress:
+            runner = here.runner(
+                chosen,
+                progress,
+                budget_usd=_positive(budget_usd),
+                budget_minutes=_positive(budget_minutes),
+            )
+            done = _replayed(here, slug, runner, again=again)
+        if chosen.notice:
+            warn(chosen.notice)
+        proposal = _proposal(here, done)
+        address = _copied(here, done, proposal)
+        place = here.reports.keep(done.report, proposal, out if ci else None)
+        if as_json:
+            say_json(_plain(done, address, place))
         else:
-            _replay(here, slug, engine, again=again, as_json=as_json)
+            _show(done, proposal, place)
+        if done.report.blockers:
+            raise typer.Exit(GATE_NOT_PASSED)
 
 
-def _replay(here: Platform, slug: str, engine: str, *, again: bool, as_json: bool) -> None:
+def _positive(value: float | None) -> float | None:
+    if value is not None and not value > 0:
+        raise InputError(f"A budget of {value:g} allows no call.", hint="Give one above 0.")
+    return value
+
+
+def _replayed(here: Platform, slug: str, runner: Runner, *, again: bool) -> Replayed:
     from expplat.flow.replay import replay
 
-    with progress_bar(slug, quiet=as_json) as progress:
-        done = replay(
-            slug,
-            desk=desk(here),
-            bench=here.bench(),
-            engine=here.engine(engine),
-            progress=progress,
-            again=again,
-        )
-    address = _copy(here, done)
-    _show(done, address, as_json=as_json)
-    if done.report.blockers:
-        raise typer.Exit(GATE_NOT_PASSED)
+    return replay(slug, desk=desk(here), bench=here.bench(), runner=runner, again=again)
 
 
-def _copy(here: Platform, done: Replayed) -> str | None:
+def _proposal(here: Platform, done: Replayed) -> Proposal:
+    sitting = desk(here)
+    with sitting.uow:
+        return sitting.proposal_of(done.poc)
+
+
+def _copied(here: Platform, done: Replayed, proposal: Proposal) -> str | None:
     """Copy to MLflow what it has not received; its absence costs a warning, never the replay."""
     from expplat.flow.replay import copy
 
-    replay_id = done.report.plan.replay_id
-    sitting = desk(here)
-    with sitting.uow as uow:
-        address = uow.replays.address(replay_id)
-        proposal = sitting.proposal_of(done.poc)
+    with here.uow(readonly=True) as uow:
+        address = uow.replays.address(done.report.plan.replay_id)
     if address is not None:
         return address
     try:
-        return copy(done.report, proposal, tracking=here.tracking, pages=here.pages, uow=here.uow())
+        return copy(done.report, proposal, here.copying())
     except TrackingError as error:
         warn(f"{error.message} The replay stands; `expplat replay --sync` copies it later.")
         return None
 
 
-def _show(done: Replayed, address: str | None, *, as_json: bool) -> None:
+def _show(done: Replayed, proposal: Proposal, place: Path) -> None:
+    from expplat.cli._replay_words import say_replay
+
     report = done.report
-    if as_json:
-        say_json(
-            {
-                "slug": done.poc.slug,
-                "stage": done.poc.stage,
-                "changed": done.is_new,
-                "replay_id": report.plan.replay_id,
-                "requests": report.plan.requests,
-                "ruling": report.ruling,
-                "verdict_sha256": report.verdict_sha256,
-                "effects": report.effects,
-                "verdicts": report.verdicts,
-                "mlflow": address,
-            }
-        )
-        return
-    known = "" if done.is_new else " (judged before; nothing has changed since)"
-    say(f"{done.poc.slug}: {report.plan.requests} requests, both variants{known}.")
-    verdicts(report.verdicts)
-    if report.blockers:
+    say_replay(report, proposal, is_new=done.is_new, lies_at=(f"report: {place}",))
+    if report.is_cut:
+        say("The same command goes on from here, under a larger budget.")
+    elif report.blockers:
         say("It stays offline: not every gate passed.")
     else:
         say(f"Every offline gate passed. Next: `expplat promote {done.poc.slug}`.")
 
 
+def _plain(done: Replayed, address: str | None, place: Path) -> dict[str, object]:
+    report: ReplayReport = done.report
+    return {
+        "slug": done.poc.slug,
+        "stage": done.poc.stage,
+        "changed": done.is_new,
+        "replay_id": report.plan.replay_id,
+        "engine": report.engine,
+        "requests": report.plan.requests,
+        "measured": report.measured,
+        "stopped": report.stopped,
+        "ruling": report.ruling,
+        "verdict_sha256": report.verdict_sha256,
+        "effects": report.effects,
+        "segments": report.segments,
+        "verdicts": report.verdicts,
+        "stages": report.stages,
+        "arms": report.arms,
+        "variance": report.variance,
+        "trust": report.trust,
+        "worst": report.worst,
+        "best": report.best,
+        "mlflow": address,
+        "report": str(place),
+    }
+
+
+def _forecast(here: Platform, slug: str, *, as_json: bool) -> None:
+    from expplat.flow.replay_forecast import forecast
+
+    found = forecast(slug, desk=desk(here), bench=here.bench())
+    if as_json:
+        say_json(found)
+    else:
+        from expplat.cli._forecast_words import tell_forecast
+
+        tell_forecast(found)
+
+
 def _sync(here: Platform, *, as_json: bool) -> None:
     from expplat.flow.replay import sync
 
-    done = sync(reader=here.spec_reader, tracking=here.tracking, pages=here.pages, uow=here.uow)
+    done = sync(reader=here.spec_reader, copying=here.copying)
     if as_json:
         say_json(done._asdict())
     else:

@@ -108,14 +108,12 @@ def _replay(demo: Demo, slug: str) -> None:
     if told.poc.stage is not Stage.PROPOSED:
         demo.say(f"  {slug} has been replayed; it is {told.poc.stage}.")
         return
+    engine = demo.platform.engine("ray")
     with demo.bar(f"  {slug}") as progress:
-        done = replay(
-            slug,
-            desk=demo.desk,
-            bench=demo.platform.bench(),
-            engine=demo.platform.engine("ray"),
-            progress=progress,
-        )
+        runner = demo.platform.runner(engine, progress)
+        done = replay(slug, desk=demo.desk, bench=demo.platform.bench(), runner=runner)
+    if engine.notice:
+        demo.say(f"  {engine.notice}")
     demo.say(f"  {slug}: {done.report.plan.requests} questions")
     for verdict in done.report.verdicts:
         demo.say(f"    {MARKS[verdict.ruling]} {verdict.sentence}")
@@ -123,15 +121,8 @@ def _replay(demo: Demo, slug: str) -> None:
 
 
 def _copy(demo: Demo, told: Story, report: ReplayReport) -> None:
-    platform = demo.platform
     try:
-        copy(
-            report,
-            told.proposal,
-            tracking=platform.tracking,
-            pages=platform.pages,
-            uow=platform.uow(),
-        )
+        copy(report, told.proposal, demo.platform.copying())
     except TrackingError as error:
         demo.say(f"    MLflow did not take it: {error.message}")
 

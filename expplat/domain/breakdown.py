@@ -83,6 +83,9 @@ class RequestDelta:
     request_id: str
     control: float
     treatment: float
+    position: int = -1
+    """Place of the request in the log, from 0; -1 where it was not kept."""
+
     asked: str = ""
     """The request's input, shortened; empty where it was not kept."""
 

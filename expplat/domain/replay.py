@@ -235,6 +235,9 @@ class ReplayReport:
     """Why that is not the whole log, such as a budget that was spent, or an answer that was clear;
     empty where it is."""
 
+    is_cut: bool = False
+    """True where a budget ended it: nothing is ruled, and the same command goes on."""
+
     @property
     def ruling(self) -> Ruling:
         """`pass` when all pass, `fail` when one fails, else `unknown`."""

@@ -20,9 +20,9 @@ from expplat.domain.proposal import OnlinePlan, Proposal
 from expplat.domain.replay import ReplayReport
 from expplat.errors import InputError, NotFoundError
 from expplat.flow.desk import Desk
+from expplat.flow.evidence_verdicts import verdicts_again
 from expplat.flow.look import decision_of, take_look
 from expplat.flow.reading import read
-from expplat.gates import judge
 
 NOTHING = "nothing"
 """Stands where one side has no value at all."""
@@ -176,9 +176,7 @@ def _offline(
     if report is None:
         replay_id = step.evidence["replay_id"]
         raise NotFoundError(f"The replay {replay_id} of {step.slug} is not in the database.")
-    verdicts = tuple(
-        judge(gate, report.effect_on(gate.metric or "")) for gate in proposal.offline_gates
-    )
+    verdicts = verdicts_again(report, proposal)
     again = {
         "verdicts": to_plain(verdicts),
         "verdict_sha256": replace(report, verdicts=verdicts).verdict_sha256,

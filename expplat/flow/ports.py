@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from expplat.domain.metric import Metric
 from expplat.domain.online import Exposure, Look, Outcome, QuarantinedEvent, Snapshot
@@ -17,6 +17,9 @@ from expplat.domain.proposal import Proposal, RequestLogSource, Variants
 from expplat.domain.question import AskedMetric, Question
 from expplat.domain.replay import Limits, ReplayPlan, ReplayReport, ReplayRow, Sample
 from expplat.domain.tally import ArmValues, PairedTable, Tally
+
+if TYPE_CHECKING:
+    from expplat.metrics.columns import Columns
 
 Clock = Callable[[], datetime]
 """Returns the present moment, in UTC."""
@@ -278,6 +281,10 @@ class Engine(Protocol):
     """Runs the calls of a replay and journals them, row by row."""
 
     name: str
+    """Who ran the calls in the end: `ray` or `local`."""
+
+    notice: str
+    """What a person must know of it, such as that Ray did not start; or empty."""
 
     def run(self, plan: ReplayPlan, progress: Progress, limits: Limits) -> str:
         """Complete the journal of the plan up to a round; what it holds is not called again.
@@ -295,6 +302,9 @@ class Journal(Protocol):
 
     def rows(self, plan: ReplayPlan) -> Iterator[ReplayRow]:
         """Return the journalled rows in the order of the log; a torn last line is passed over."""
+
+    def columns(self, plan: ReplayPlan) -> Columns:
+        """Return the journalled rows as columns; they are read one by one, whenever asked for."""
 
     def samples(self, plan: ReplayPlan, positions: Collection[int]) -> tuple[Sample, ...]:
         """Return the first rows of these positions with their words, in the order of the log."""
@@ -330,6 +340,20 @@ class ReportPages(Protocol):
 
     def replay_page(self, report: ReplayReport, proposal: Proposal) -> str:
         """Return self-contained, escaped HTML."""
+
+
+class Reports(Protocol):
+    """Writes the report of a replay as files."""
+
+    def keep(self, report: ReplayReport, proposal: Proposal, ci_folder: Path | None) -> Path:
+        """Write the page beside the journal, and all forms of it into a folder for CI.
+
+        Returns:
+            Where the page is.
+
+        Raises:
+            InputError: If the folder cannot be written.
+        """
 
 
 class Prices(Protocol):

@@ -69,10 +69,10 @@ def _size(
 ) -> ReplaySize | None:
     effect = report.effect_on(gate.metric or "")
     distance = gate.min_effect if gate.kind is GateKind.SUPERIORITY else gate.margin
-    if effect is None or not distance:
+    if effect is None or not distance or gate.segment:
         return None
     judged_at = min(one.alpha for one in gates if one.metric == gate.metric)
-    sd = _sd(effect, judged_at)
+    sd = spread_of(effect, judged_at)
     if sd is None:
         return None
     is_two_sided = gate.kind is GateKind.EQUIVALENCE
@@ -92,7 +92,7 @@ def _size(
     )
 
 
-def _sd(effect: Effect, alpha: float) -> float | None:
+def spread_of(effect: Effect, alpha: float) -> float | None:
     """Return the standard deviation of the paired differences; None where no width shows it."""
     n = effect.n_control
     if effect.low is None or effect.high is None or n < 2 or effect.high <= effect.low:

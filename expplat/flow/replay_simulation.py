@@ -18,8 +18,10 @@ from expplat.domain.gate import Gate, Ruling
 from expplat.domain.metric import Concern, Direction, Metric, MetricKind
 from expplat.domain.proposal import Measurement
 from expplat.domain.replay import CONTROL, TREATMENT, CallRecord, ReplayRow
-from expplat.flow.evidence import effects_of
+from expplat.flow.evidence_effects import effects_of
+from expplat.flow.evidence_pairs import Material
 from expplat.gates import judge
+from expplat.metrics.columns import columns_of
 
 REQUESTS = 400
 """Requests of one simulated replay; more for a proportion whose gate is fine."""
@@ -74,8 +76,9 @@ def passes(trial: Trial, gain: float, draw: np.random.Generator) -> bool:
         gain: The true effect, in units of `min_effect`.
         draw: Source of chance.
     """
-    rows = _rows(trial, gain, draw)
-    effects = effects_of(rows, [trial.metric], [trial.gate], Measurement())
+    columns = columns_of(_rows(trial, gain, draw), [trial.metric])
+    material = Material(columns=columns, measurement=Measurement())
+    effects = effects_of(material, [trial.metric], [trial.gate])
     return judge(trial.gate, effects[0]).ruling is Ruling.PASS
 
 

@@ -53,7 +53,7 @@ def superiority(gate: Gate, effect: Effect, sized: bool) -> Answer:
     if gain is None or least is None:
         return _not_estimable(effect)
     asked = f"the {limit(least, effect.unit)} that matters"
-    shown = f"{effect.metric} changed by {interval(effect)}"
+    shown = f"{_named(effect)} changed by {interval(effect)}"
     if gain.high < 0:
         return Answer(Ruling.FAIL, f"{shown}: surely worse than control.")
     if gain.high < least:
@@ -81,7 +81,7 @@ def non_inferiority(gate: Gate, effect: Effect, sized: bool) -> Answer:
     if gain is None or margin is None:
         return _not_estimable(effect)
     allowed = f"the {limit(margin, effect.unit)} allowed"
-    shown = f"{effect.metric} changed by {interval(effect)}"
+    shown = f"{_named(effect)} changed by {interval(effect)}"
     if gain.high < -margin:
         return Answer(Ruling.FAIL, f"{shown}: harm beyond {allowed} is proven.")
     if gain.low > -margin:
@@ -96,7 +96,7 @@ def equivalence(gate: Gate, effect: Effect, sized: bool) -> Answer:
     if gain is None or margin is None:
         return _not_estimable(effect)
     allowed = f"±{limit(margin, effect.unit)}"
-    shown = f"{effect.metric} changed by {interval(effect)}"
+    shown = f"{_named(effect)} changed by {interval(effect)}"
     if gain.high < -margin or gain.low > margin:
         return Answer(Ruling.FAIL, f"{shown}: surely outside {allowed}.")
     if -margin < gain.low and gain.high < margin:
@@ -124,4 +124,9 @@ def _not_estimable(effect: Effect) -> Answer:
         why = f"{fewest} are too few, {LEAST_UNITS} are the least."
     else:
         why = " ".join(effect.warnings) or "No interval could be computed."
-    return Answer(Ruling.UNKNOWN, f"{effect.metric} could not be judged. {why}")
+    return Answer(Ruling.UNKNOWN, f"{_named(effect)} could not be judged. {why}")
+
+
+def _named(effect: Effect) -> str:
+    """Return the metric, and the requests that it is about where they are not all."""
+    return f"{effect.metric} in {effect.segment}" if effect.segment else effect.metric

@@ -114,10 +114,16 @@ def is_measured(metric: Metric) -> bool:
 
 def is_timed(metric: Metric) -> bool:
     """Whether the value is read from a clock: latency, stages, and cost, for its CPU time."""
+    is_cost = metric.use is None and metric.name == "cost_usd_per_1k"
+    return is_cost or is_latency(metric)
+
+
+def is_latency(metric: Metric) -> bool:
+    """Whether the value is wall time, which two machines do not share: latency and stages."""
     if metric.use is not None:
         return False
     name = metric.name
-    return name in ("latency_ms", "cost_usd_per_1k") or name in _QUANTILES or bool(stage_of(name))
+    return name == "latency_ms" or name in _QUANTILES or stage_of(name) is not None
 
 
 def suggestions(name: str) -> tuple[str, ...]:

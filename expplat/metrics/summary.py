@@ -2,51 +2,59 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from decimal import Decimal
+from statistics import median
 
 import numpy as np
 
-from expplat.domain.replay import ArmSummary, CallRecord
+from expplat.domain.price import PriceTable
+from expplat.domain.replay import ArmSummary
+from expplat.metrics.call_totals import CallTotals, cost_lines
+from expplat.metrics.columns import Columns, Floats
 
 
-def arm_summary(records: Sequence[CallRecord]) -> ArmSummary:
+def arm_summary(
+    columns: Columns, arm: str, prices: PriceTable, setups_ms: Sequence[float] = ()
+) -> ArmSummary:
     """Add the calls of one variant up.
 
-    Percentiles are interpolated linearly (numpy's default) over all calls, failed ones included,
-    for a timeout is what somebody waited; a stage's are over the calls that entered it. Without
-    calls all numbers are 0.
+    Percentiles are interpolated linearly (numpy's default) over all timed calls, failed ones
+    included, for a timeout is what somebody waited; a stage's are over the calls that entered it.
+    Without timed calls they are 0.
+
+    Args:
+        columns: Of all rows.
+        arm: Whose calls.
+        prices: What tokens and CPU time cost.
+        setups_ms: What setting up took in each worker.
     """
-    errors = Counter(record.error.value for record in records if record.error is not None)
-    p50, p95, p99 = _percentiles([record.latency_ms for record in records])
-    stages = {name: _percentiles(spent_ms) for name, spent_ms in _stages(records).items()}
+    totals = columns.facts.totals.get(arm) or CallTotals(errors={}, stages_cpu_ms={})
+    latency = _percentiles(columns.latencies_ms(arm))
+    stages = {stage: _percentiles(columns.stage_ms(arm, stage)) for stage in columns.stages(arm)}
     return ArmSummary(
-        calls=len(records),
-        errors=dict(sorted(errors.items())),
-        refusals=sum(record.refused for record in records),
-        latency_p50_ms=p50,
-        latency_p95_ms=p95,
-        latency_p99_ms=p99,
-        cost_usd=sum((record.cost_usd for record in records), Decimal(0)),
-        stages_p50_ms={name: found[0] for name, found in stages.items()},
-        stages_p95_ms={name: found[1] for name, found in stages.items()},
-        input_tokens=sum(record.input_tokens for record in records),
-        output_tokens=sum(record.output_tokens for record in records),
+        calls=totals.calls,
+        errors=totals.errors,
+        refusals=totals.refusals,
+        latency_p50_ms=latency[0],
+        latency_p95_ms=latency[1],
+        latency_p99_ms=latency[2],
+        cost_usd=totals.cost_usd,
+        stages_p50_ms={stage: found[0] for stage, found in stages.items()},
+        stages_p95_ms={stage: found[1] for stage, found in stages.items()},
+        stages_p99_ms={stage: found[2] for stage, found in stages.items()},
+        input_tokens=sum(usage.input_tokens for usage in totals.usages),
+        output_tokens=sum(usage.output_tokens for usage in totals.usages),
+        setup_ms=median(setups_ms) if setups_ms else None,
+        costs=cost_lines(totals, prices),
+        timed_calls=totals.timed_calls,
+        kept_calls=totals.kept_calls,
+        repeated_attempts=totals.repeated_attempts,
     )
 
 
-def _stages(records: Sequence[CallRecord]) -> dict[str, list[float]]:
-    """Return the times of each stage, by its name, over the calls that entered it."""
-    found: dict[str, list[float]] = {}
-    for record in records:
-        for name, spent_ms in record.stages_ms.items():
-            found.setdefault(name, []).append(spent_ms)
-    return dict(sorted(found.items()))
-
-
-def _percentiles(values: Sequence[float]) -> tuple[float, float, float]:
-    if not values:
+def _percentiles(values: Floats) -> tuple[float, float, float]:
+    known = values[~np.isnan(values)]
+    if not len(known):
         return 0.0, 0.0, 0.0
-    p50, p95, p99 = np.percentile(np.asarray(values, dtype=np.float64), (50, 95, 99))
+    p50, p95, p99 = np.percentile(known, (50, 95, 99))
     return float(p50), float(p95), float(p99)

@@ -6,7 +6,7 @@ The one door to all paired statistics; what needs more than a formula has a modu
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +16,7 @@ from expplat.stats.interval import ROUNDING, Interval, not_estimable
 from expplat.stats.max_t import max_t
 from expplat.stats.paired_quantiles import quantile, quantile_difference, quantile_ratio
 from expplat.stats.paired_ratios import ratio_difference, ratio_of_sums
-from expplat.stats.pairing import columns, largest, numbered, repeat
+from expplat.stats.pairing import Clusters, columns, largest, numbered, repeat
 from expplat.stats.proportions import NEWCOMBE, NEWCOMBE_EXACT, newcombe_paired
 
 __all__ = [
@@ -42,7 +42,7 @@ def mean(values: Sequence[float]) -> float:
 def mean_difference(
     control: ArrayLike,
     treatment: ArrayLike,
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Clusters | None = None,
     alpha: float = 0.05,
 ) -> Interval:
     """Return the mean of the paired differences with a t interval that knows of clusters.
@@ -79,7 +79,7 @@ def mean_difference(
 def geometric_mean_ratio(
     control_ms: ArrayLike,
     treatment_ms: ArrayLike,
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Clusters | None = None,
     alpha: float = 0.05,
 ) -> Interval:
     """Return the geometric mean of treatment over control, by a t interval on log ratios.
@@ -104,7 +104,7 @@ def geometric_mean_ratio(
 def proportion_difference(
     control: ArrayLike,
     treatment: ArrayLike,
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Clusters | None = None,
     alpha: float = 0.05,
     *,
     exact: bool = False,

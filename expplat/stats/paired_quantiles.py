@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,11 +14,14 @@ from expplat.stats.interval import (
     finite_or_not_estimable,
     not_estimable,
 )
-from expplat.stats.pairing import columns, few_clusters, largest, numbered, unfit
+from expplat.stats.pairing import Clusters, columns, few_clusters, largest, numbered, unfit
 from expplat.stats.resampling import resampled_quantiles
 
 RESAMPLES = 4_999
 """Of the bootstrap: an odd one out, so that the ends of a 95 % interval are order statistics."""
+
+FINEST = 2 / (RESAMPLES + 1)
+"""Below this level the interval would reach beyond the outermost resamples."""
 
 
 def quantile(values: ArrayLike, q: float) -> float:
@@ -32,7 +34,7 @@ def quantile_difference(
     control: ArrayLike,
     treatment: ArrayLike,
     q: float,
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Clusters | None = None,
     *,
     alpha: float = 0.05,
     seed: int = 0,
@@ -44,7 +46,8 @@ def quantile_difference(
 
     Returns:
         The difference of quantiles with its interval, in the unit of the values. Warns where
-        there are fewer than 4q / (1 − q) pairs: 76 for a 95th percentile.
+        there are fewer than 4q / (1 − q) pairs: 76 for a 95th percentile. Has no interval below a
+        level of 0.0004, which so many resamples do not resolve.
 
     Raises:
         ValueError: If the columns differ in length, or q or alpha is out of range.
@@ -78,7 +81,7 @@ def quantile_ratio(
     control: ArrayLike,
     treatment: ArrayLike,
     q: float,
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Clusters | None = None,
     *,
     alpha: float = 0.05,
     seed: int = 0,
@@ -136,6 +139,9 @@ def _percentile_interval(
 ) -> Interval:
     """Return the interval between two quantiles of the resamples, which go with a null value."""
     found, null = resampled
+    if alpha < FINEST:
+        reason = f"{RESAMPLES:,} resamples resolve no level below {FINEST:g}."
+        return not_estimable(n=n, method=method, reason=reason, estimate=estimate)
     low, high = (float(end) for end in np.quantile(found, (alpha / 2, 1 - alpha / 2)))
     tails = min(np.count_nonzero(found <= null), np.count_nonzero(found >= null))
     return finite_or_not_estimable(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from expplat.stats.clustered_t import clustered_interval, exponential
 from expplat.stats.distributions import Floats, critical_z
 from expplat.stats.interval import ROUNDING, Interval, not_estimable
-from expplat.stats.pairing import columns, largest, numbered, unfit
+from expplat.stats.pairing import Clusters, columns, largest, numbered, unfit
 from expplat.stats.winsorised import tail_share
 
 HEAVY_TAIL = 0.3
@@ -26,7 +25,7 @@ OF_RATIOS = "difference of ratios"
 def ratio_of_sums(
     control: ArrayLike,
     treatment: ArrayLike,
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Clusters | None = None,
     alpha: float = 0.05,
 ) -> Interval:
     """Return treatment's sum over control's, such as what the same requests cost under each.
@@ -76,7 +75,7 @@ def ratio_difference(
     control_den: ArrayLike,
     treatment_num: ArrayLike,
     treatment_den: ArrayLike,
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Clusters | None = None,
     alpha: float = 0.05,
 ) -> Interval:
     """Return the difference of two ratios of sums over the same requests, treatment less control.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from expplat.stats.distributions import Floats
+
+Clusters: TypeAlias = Sequence[Hashable] | NDArray[np.integer[Any]]
+"""The cluster of each request, by any name or number."""
 
 FEW_CLUSTERS = 30
 """Below so many clusters an interval that rests on them is rough."""
@@ -26,8 +30,11 @@ def columns(*values: ArrayLike) -> tuple[Floats, ...]:
     return found
 
 
-def numbered(clusters: Sequence[Hashable] | None, n: int) -> NDArray[np.intp]:
+def numbered(clusters: Clusters | None, n: int) -> NDArray[np.intp]:
     """Number the clusters from 0 in the order in which they come; None is each its own.
+
+    Whoever asks for many statistics of the same requests numbers them once: an array of whole
+    numbers is read without a look at each, and one that is numbered so already stays as it is.
 
     Raises:
         ValueError: If there are not n.
@@ -36,8 +43,22 @@ def numbered(clusters: Sequence[Hashable] | None, n: int) -> NDArray[np.intp]:
         return np.arange(n)
     if len(clusters) != n:
         raise ValueError(f"{len(clusters)} clusters do not fit {n} pairs")
+    if isinstance(clusters, np.ndarray) and clusters.ndim == 1 and clusters.dtype.kind in "iu":
+        return _renumbered(clusters)
     seen: dict[Hashable, int] = {}
     return np.fromiter((seen.setdefault(name, len(seen)) for name in clusters), np.intp, n)
+
+
+def _renumbered(clusters: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    highest = np.maximum.accumulate(clusters)
+    if np.all(clusters[:1] == 0) and np.all(clusters >= 0) and np.all(np.diff(highest) <= 1):
+        return clusters.astype(np.intp, copy=False)
+    names, first, inverse = np.unique(clusters, return_index=True, return_inverse=True)
+    if len(names) == len(clusters):
+        return np.arange(len(clusters))
+    ranks = np.empty(len(names), np.intp)
+    ranks[np.argsort(first)] = np.arange(len(names))
+    return ranks[inverse]
 
 
 def repeat(clusters: NDArray[np.intp]) -> bool:

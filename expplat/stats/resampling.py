@@ -6,6 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expplat.stats.distributions import Floats
+from expplat.stats.windows import from_windows, quantiles_of
+
+WINDOWS_FROM = 2_000
+"""From so many pairs on only those near the quantile are drawn one by one."""
 
 BLOCK_CELLS = 2_000_000
 """Cells of the tables that are held at a time; a constant, for the draws depend on it."""
@@ -15,6 +19,8 @@ def resampled_quantiles(
     pairs: tuple[Floats, Floats], clusters: NDArray[np.intp], q: float, seed: int, resamples: int
 ) -> tuple[Floats, Floats]:
     """Return the q-quantile of either column in each resample of clusters, drawn with both columns.
+
+    From 2,000 pairs on by `from_windows`: the same in distribution, with other draws.
 
     Args:
         pairs: Control and treatment, each of shape (n,), finite.
@@ -26,6 +32,8 @@ def resampled_quantiles(
     Returns:
         Control's and treatment's, each of shape (resamples,).
     """
+    if len(clusters) >= WINDOWS_FROM:
+        return from_windows(pairs, clusters, q, seed, resamples)
     generator = np.random.default_rng(seed)
     drawn_at_once = int(clusters.max()) + 1
     block = max(1, BLOCK_CELLS // len(clusters))
@@ -38,17 +46,5 @@ def resampled_quantiles(
         counts = np.bincount(cells.ravel(), minlength=size * drawn_at_once)
         times: NDArray[np.int32] = counts.reshape(size, drawn_at_once).astype(np.int32)
         for quantiles, (values, order) in zip(found, columns, strict=True):
-            quantiles[start : start + size] = _quantiles(values, times[:, order], q)
+            quantiles[start : start + size] = quantiles_of(values, times[:, order], q)
     return found
-
-
-def _quantiles(values: Floats, times: NDArray[np.int32], q: float) -> Floats:
-    """Return the quantile of each row, in which the sorted values occur so many times."""
-    reached = np.cumsum(times, axis=1, dtype=np.int32)
-    position = (reached[:, -1] - 1) * q
-    lower = np.floor(position).astype(np.int32)
-    upper = np.minimum(lower + 1, reached[:, -1] - 1)
-    below = values[np.count_nonzero(reached <= lower[:, None], axis=1)]
-    above = values[np.count_nonzero(reached <= upper[:, None], axis=1)]
-    quantiles: Floats = below + (above - below) * (position - lower)
-    return quantiles

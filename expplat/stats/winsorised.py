@@ -101,11 +101,11 @@ def tail_share(values: ArrayLike, share: float = 0.01) -> float | None:
     numbers = np.asarray(values, dtype=np.float64)
     if len(numbers) < 2 or not np.all(np.isfinite(numbers)):
         return None
-    origin = moments_of(numbers.tolist()).mean
+    origin = float(np.sum(numbers / len(numbers)))  # divided first: a sum may be too large
     distances = np.abs(numbers - origin)
     farthest = float(distances.max())
     if not math.isfinite(farthest) or farthest <= ROUNDING * abs(origin):
         return None
-    squares = np.sort((distances / farthest) ** 2)[::-1]
+    squares = (distances / farthest) ** 2
     few = max(1, math.ceil(len(numbers) * (share - ROUNDING)))
-    return float(squares[:few].sum() / squares.sum())
+    return float(np.partition(squares, len(squares) - few)[-few:].sum() / squares.sum())

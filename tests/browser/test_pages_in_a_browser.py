@@ -18,6 +18,8 @@ from expplat.adapters.pages import Pages
 from expplat.api.mlflow_ui import mount_mlflow
 from expplat.api.pages import HEADERS
 from tests.adapters.pages.example_stories import all_stories, proposal, report, running_story
+from tests.builders import a_proposal
+from tests.rich_reports import a_report_of_nothing, a_rich_report, an_extreme_report
 from tests.serving import eventually, free_port
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -26,6 +28,12 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no Chromium at /usr/bin/chromium"),
 ]
+
+REPORTS = {
+    "everything": a_rich_report,
+    "extremes": an_extreme_report,
+    "nothing": a_report_of_nothing,
+}
 
 SIZES = [(1400, "light"), (1400, "dark"), (400, "light"), (400, "dark")]
 
@@ -86,6 +94,10 @@ def _app() -> FastAPI:
     def poc(slug: str) -> Response:
         return HTMLResponse(pages.poc_page(stories[slug]), headers=HEADERS)
 
+    @app.get("/report/{name}")
+    def mailed(name: str) -> Response:
+        return HTMLResponse(pages.replay_page(REPORTS[name](), a_proposal()))
+
     @app.get("/static/expplat.css")
     def style() -> Response:
         return Response(pages.stylesheet(), media_type="text/css")
@@ -138,6 +150,36 @@ def test_the_pages_fit_the_window_and_the_browser_has_nothing_to_complain_of(
     assert [url for url in seen.asked if not url.startswith((site.address, "data:"))] == []
 
 
+@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_a_mailed_report_fits_the_window_and_its_own_policy(
+    site: Site, browser: Browser, name: str, width: int, scheme: str
+) -> None:
+    with watching(browser, width, scheme) as seen:
+        seen.page.goto(f"{site.address}/report/{name}")
+        wide = seen.page.evaluate("document.documentElement.scrollWidth")
+        ground = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        inside = seen.page.evaluate(
+            """[...document.querySelectorAll('.scroll')]
+            .filter(box => box.scrollWidth > box.clientWidth + 1).length"""
+        )
+
+    assert wide <= width
+    assert inside == 0
+    assert ground != "rgba(0, 0, 0, 0)"
+    assert seen.errors == []
+    assert seen.asked == [f"{site.address}/report/{name}"]
+
+
+def test_what_is_folded_on_the_screen_is_printed(site: Site, browser: Browser) -> None:
+    with watching(browser, 1200, "light") as seen:
+        seen.page.emulate_media(media="print")
+        seen.page.goto(f"{site.address}/report/everything")
+        last = seen.page.get_by_text("req-00119", exact=True)
+
+        assert last.is_visible()
+
+
 def test_the_style_is_applied_in_both_colour_schemes(site: Site, browser: Browser) -> None:
     grounds = set()
     for scheme in ("light", "dark"):
@@ -165,7 +207,7 @@ def test_a_mailed_replay_opens_from_a_file_and_asks_for_nothing(
     browser: Browser, tmp_path: Path
 ) -> None:
     file = tmp_path / "replay.html"
-    file.write_text(Pages().replay_page(report(), proposal()), encoding="utf-8")
+    file.write_text(Pages().replay_page(a_rich_report(), a_proposal()), encoding="utf-8")
 
     with watching(browser, 1000, "light") as seen:
         seen.page.goto(file.as_uri())
@@ -173,17 +215,17 @@ def test_a_mailed_replay_opens_from_a_file_and_asks_for_nothing(
         bars = seen.page.locator("svg rect").count()
 
     assert "Reciprocal rank fusion" in heading
-    assert bars == 5
+    assert bars == 6  # control, four stages, treatment
     assert seen.errors == []
     assert seen.asked == [file.as_uri()]
 
 
-def test_mlflows_page_charts_the_three_runs_at_the_address_of_the_copy(
+def test_mlflows_page_charts_both_variants_at_the_address_of_the_copy(
     site: Site, browser: Browser, tmp_path: Path
 ) -> None:
     with watching(browser, 1400, "light") as seen:
         seen.page.goto(site.address + site.compare)
-        for name in ("control", "treatment", "verdict"):
+        for name in ("control", "treatment"):
             seen.page.get_by_role("link", name=name, exact=True).wait_for()
         seen.page.get_by_placeholder("Search metric charts").wait_for()
         seen.page.screenshot(path=tmp_path / "mlflow.png")
@@ -197,7 +239,8 @@ def test_mlflow_shows_the_verdict_as_a_table_and_the_report_as_a_page(
     site: Site, browser: Browser, tmp_path: Path
 ) -> None:
     with watching(browser, 1400, "light") as seen:
-        seen.page.goto(site.address + site.compare)
+        all_runs = site.compare.partition("?")[0]
+        seen.page.goto(site.address + all_runs)
         seen.page.get_by_role("link", name="verdict", exact=True).click()
         seen.page.get_by_role("columnheader", name="gate").wait_for()
         seen.page.screenshot(path=tmp_path / "verdict.png")

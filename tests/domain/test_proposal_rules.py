@@ -84,7 +84,7 @@ def changed(*changes: tuple[Path, Any]) -> dict[str, Any]:
         elif isinstance(place, list) and path[-1] == len(place):
             place.append(value)
         else:
-            place[path[-1]] = value
+            place[path[-1]] = copy.deepcopy(value)
     return data
 
 
@@ -95,6 +95,14 @@ def findings(*changes: tuple[Path, Any], stem: str | None = "fusion") -> list[Fi
 def test_a_whole_file_breaks_no_rule():
     assert findings() == []
 
+
+SEGMENT_GATE = {
+    "kind": "non_inferiority", "metric": "hits", "margin": 0.1, "segment": "topic=syntax",
+}  # fmt: skip
+TWO_RECORDED: list[tuple[Path, Any]] = [
+    (("variants", "control"), {"use": "logged"}),
+    (("variants", "treatment"), {"use": "logged:reader-2.0"}),
+]
 
 ONE_FAULT: list[tuple[str, list[tuple[Path, Any]], Path, str]] = [
     ("slug in capitals", [(("slug",), "Fusion")], ("slug",), "not a slug"),
@@ -218,6 +226,67 @@ ONE_FAULT: list[tuple[str, list[tuple[Path, Any]], Path, str]] = [
      ("online", "max_days"), "ramp alone holds for 30"),
     ("test shorter than its least", [(("online", "max_days"), 5)], ("online", "max_days"),
      "asks for 7"),
+    ("log nowhere", [(("request_log",), {})], ("request_log", "path"), "neither `path` nor"),
+    ("query over nothing", [(("request_log",), {"query": "SELECT 1"})], ("request_log", "query"),
+     "does not say what it reads"),
+    ("database without a query", [(("request_log",), {"database_env": "LOGS"})],
+     ("request_log", "database_env"), "needs a `query`"),
+    ("files and a database", [(("request_log",), {"path": "a", "query": "SELECT 1",
+                                                  "database_env": "LOGS"})],
+     ("request_log", "path"), "runs in a database"),
+    ("address of a database", [(("request_log",), {"query": "SELECT 1",
+                                                   "database_env": "sqlite:///x.db"})],
+     ("request_log", "database_env"), "not the name of an environment variable"),
+    ("store of no known kind", [(("request_log",), {"path": "ftp://host/x.csv"})],
+     ("request_log", "path"), "no kind of store"),
+    ("query over a store", [(("request_log",), {"path": "s3://b/x.csv", "query": "SELECT 1"})],
+     ("request_log", "path"), "does not read files in a store"),
+    ("secret in an address", [(("request_log",), {"path": "s3://key:hidden@bucket/x.csv"})],
+     ("request_log", "path"), "'bucket' holds a secret"),
+    ("column of no field", [(("request_log",), {"path": "a", "columns": {"inptu.q": "q"}})],
+     ("request_log", "columns", "inptu.q"), "no such field"),
+    ("recorded system with blanks",
+     [*TWO_RECORDED, (("variants", "control"), {"use": "logged:a b"})],
+     ("variants", "control", "use"), "names no recorded answers"),
+    ("recorded answers with params", [
+        *TWO_RECORDED, (("variants", "control", "params"), {"k": 1})],
+     ("variants", "control", "params"), "take no `params`"),
+    ("same recorded answers", [(("variants", "control"), {"use": "logged"}),
+                               (("variants", "treatment"), {"use": "logged:production"})],
+     ("variants", "treatment"), "are the same"),
+    ("asset above", [(("variants", "control", "assets"), {"index": "data/../../x"})],
+     ("variants", "control", "assets", "index"), "not lie in the workspace"),
+    ("asset elsewhere", [(("variants", "control", "assets"), {"index": "/etc/passwd"})],
+     ("variants", "control", "assets", "index"), "not lie in the workspace"),
+    ("asset at home", [(("variants", "control", "assets"), {"index": "~/x"})],
+     ("variants", "control", "assets", "index"), "not lie in the workspace"),
+    ("asset with an odd name", [(("variants", "control", "assets"), {"my index": "x"})],
+     ("variants", "control", "assets", "my index"), "not the name of an asset"),
+    ("segment without a value", [(("offline_gates", 3), {**SEGMENT_GATE, "segment": "topic"})],
+     ("offline_gates", 3, "segment"), "names no segment"),
+    ("segment without a key", [(("offline_gates", 3), {**SEGMENT_GATE, "segment": " =a"})],
+     ("offline_gates", 3, "segment"), "names no segment"),
+    ("same segment twice", [(("offline_gates", 3), SEGMENT_GATE),
+                            (("offline_gates", 4), {**SEGMENT_GATE, "margin": 0.2})],
+     ("offline_gates", 4), "twice"),
+    ("segment online", [(("online", "gates", 1, "segment"), "topic=a"),
+                        (("waivers",), [{"phase": "online", "concern": "latency"}])],
+     ("online", "gates", 1, "segment"), "no `segment`"),
+    ("cost of a segment alone", [(("offline_gates", 2, "segment"), "topic=*")],
+     ("offline_gates",), "No offline gate judges cost"),
+    ("nothing timed", [(("measurement",), {"concurrency": 8, "latency_requests": 0})],
+     ("measurement", "latency_requests"), "Nothing would be timed"),
+    ("clocks of two machines", [(("variants", "control"), {"use": "logged"})],
+     ("offline_gates", 1), "clocks of two machines"),
+    ("recorded answers again", [*TWO_RECORDED, (("measurement",), {"repeats": 3})],
+     ("measurement", "repeats"), "the same each time"),
+    ("recorded answers paid for", [*TWO_RECORDED, (("measurement",), {"budget_usd": 3})],
+     ("measurement", "budget_usd"), "nothing is paid"),
+    ("budget shorter than a call", [(("measurement",), {"budget_minutes": 0.1})],
+     ("measurement", "budget_minutes"), "0.1 minutes ends before"),
+    ("early stop of unknown length",
+     [(("measurement",), {"early_stop": True, "errors": "drop_pair"})],
+     ("measurement", "early_stop"), "nobody knows how many pairs"),
     ("more gates than anybody reads",
      [(("online", "ramp_percent"), [number / 10 for number in range(1, 200)]),
       (("online", "hold"), {"min_hours": 0})],
@@ -259,6 +328,29 @@ ALLOWED: list[tuple[str, list[tuple[Path, Any]]]] = [
     ("strict superiority", [(("offline_gates", 0, "strict"), True)]),
     ("hold just met", [(("online", "hold"), {"min_units": 5_000})]),
     ("one step", [(("online", "ramp_percent"), [100])]),
+    ("folder in a store", [(("request_log",), {"path": "s3://bucket/logs/2026-*.parquet"})]),
+    ("user of a store", [(("request_log",), {"path": "abfs://container@account/logs"})]),
+    ("query over files", [(("request_log",), {"path": "logs", "query": "SELECT 1"})]),
+    ("query in a database", [(("request_log",), {"query": "SELECT 1", "database_env": "LOGS"})]),
+    ("columns", [(("request_log",), {"path": "a", "columns": {
+        "request_id": "id", "logged.gpt-3.5.text": "answer", "segment.topic": "t"}})]),
+    ("two recorded systems", TWO_RECORDED),
+    ("recorded systems, no clock", [*TWO_RECORDED, (("measurement",), {
+        "concurrency": 4, "latency_requests": 0})]),
+    ("one recorded system, latency waived", [
+        (("variants", "control"), {"use": "logged"}), (("offline_gates", 1), SEGMENT_GATE),
+        (("waivers",), [{"phase": "offline", "concern": "latency"}])]),
+    ("assets", [(("variants", "control", "assets"), {"index": "data/v..2/index.bin"})]),
+    ("same code, other assets", [(("variants", "treatment"), {
+        "use": "pocs.fusion.variants:Control", "params": {"k": 1}, "assets": {"a": "b"}})]),
+    ("gates of segments beside that of all", [
+        (("offline_gates", 3), SEGMENT_GATE),
+        (("offline_gates", 4), {**SEGMENT_GATE, "segment": "topic=*"}),
+        (("offline_gates", 5), {**SEGMENT_GATE, "segment": "lang=Português (Brasil)"}),
+        (("offline_gates", 6), {**SEGMENT_GATE, "segment": None})]),
+    ("untimed requests, one by one", [(("measurement",), {"latency_requests": 0})]),
+    ("budget and early stop", [(("measurement",), {
+        "budget_usd": 5, "budget_minutes": 30, "early_stop": True, "repeats": 3})]),
 ]  # fmt: skip
 
 
@@ -328,7 +420,10 @@ PATHS: list[Path] = [
     ("problem", "primary_metric"), ("paper", "claim"), ("paper", "claim", "effect"),
     ("variants", "control"), ("variants", "control", "params"), ("metrics", 0),
     ("offline_gates", 0), ("offline_gates", 0, "kind"), ("offline_gates", 0, "metric"),
-    ("offline_gates", 0, "min_effect"), ("online", "metrics", 0), ("online", "metrics", 0, "name"),
+    ("offline_gates", 0, "min_effect"), ("offline_gates", 0, "segment"), ("request_log",),
+    ("request_log", "path"), ("request_log", "columns"), ("variants", "control", "use"),
+    ("variants", "control", "assets"), ("measurement", "concurrency"),
+    ("measurement", "budget_minutes"), ("online", "metrics", 0), ("online", "metrics", 0, "name"),
     ("online", "metrics", 0, "kind"), ("online", "gates", 0), ("online", "gates", 0, "metric"),
 ]  # fmt: skip
 

@@ -4,6 +4,7 @@ from expplat.domain.metric import Concern, Direction, Metric, MetricKind
 from expplat.errors import InputError, NotFoundError
 from expplat.metrics.catalogue import (
     built_in,
+    is_latency,
     is_measured,
     is_timed,
     quantile_of,
@@ -141,9 +142,11 @@ def test_what_is_read_from_a_clock_and_what_from_the_call_is_known(name, timed, 
 
     assert is_timed(metric) is timed
     assert is_measured(metric) is measured
+    assert is_latency(metric) is (timed and name != "cost_usd_per_1k")
 
 
 def test_a_metric_of_ones_own_is_neither_timed_nor_measured():
+    assert not is_latency(own("latency_ms"))
     assert not is_timed(own("latency_of_words_ms"))
     assert not is_measured(own())
 

@@ -75,3 +75,26 @@ def test_a_metric_of_ones_own_takes_its_own_worst_value():
 
     assert value_of(metric, a_call(ErrorKind.BAD_OUTPUT), "worst") == 50.0
     assert value_of(metric, a_call(metrics={"latency_ms": 7.0}), "worst") == 7.0
+
+
+@pytest.mark.parametrize("errors", ["worst", "drop_pair"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("latency_ms", None),
+        ("latency_p95_ms", None),
+        ("stage_retrieve_ms", None),
+        ("cost_usd_per_1k", 2.5),
+        ("recall_at_5", 0.4),
+        ("error_fraction", 0.0),
+    ],
+)
+def test_a_call_that_was_not_timed_has_all_but_what_a_clock_says(name, value, errors):
+    assert value_of(built_in(name), a_call(is_timed=False), errors) == value
+
+
+def test_a_failed_call_that_was_not_timed_has_no_latency_either():
+    failed = a_call(ErrorKind.TIMEOUT, metrics={}, is_timed=False)
+
+    assert value_of(built_in("latency_ms"), failed, "worst") is None
+    assert value_of(built_in("recall_at_5"), failed, "worst") == 0.0

@@ -8,7 +8,7 @@ import pydantic
 
 from expplat.domain.gate import METRIC_GATES
 from expplat.domain.proposal import Proposal
-from expplat.domain.proposal_rules import SLUG_PATTERN, USE_PATTERN
+from expplat.domain.proposal_rules import SLUG_PATTERN, VARIANT_PATTERN
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -23,7 +23,7 @@ def json_schema() -> dict[str, Any]:
     definitions = schema["$defs"]
     schema["properties"]["slug"]["pattern"] = SLUG_PATTERN
     definitions["Metric"]["properties"]["name"]["pattern"] = SLUG_PATTERN
-    definitions["Variant"]["properties"]["use"]["pattern"] = USE_PATTERN
+    definitions["Variant"]["properties"]["use"]["pattern"] = VARIANT_PATTERN
     definitions["GateKind"]["enum"] = sorted(METRIC_GATES)
     definitions["GateKind"]["description"] = "How the metric is judged."
     del definitions["Gate"]["properties"]["threshold"]

@@ -8,6 +8,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 from duckdb import DuckDBPyConnection
@@ -19,12 +20,15 @@ MEMORY_LIMIT = "1GB"
 """What DuckDB may hold in memory by default; more is written to a temporary folder."""
 
 
-def connect(memory_limit: str, threads: int | None) -> DuckDBPyConnection:
+def connect(
+    memory_limit: str, threads: int | None, folder_of_files: Path | None = None
+) -> DuckDBPyConnection:
     """Return a database in memory; its temporary folder goes when it does.
 
     Args:
         memory_limit: Such as `1GB`.
         threads: None for as many as this machine has processors.
+        folder_of_files: Where relative paths in a query start; None for the current folder.
 
     Raises:
         InputError: If the limit is no size.
@@ -42,6 +46,7 @@ def connect(memory_limit: str, threads: int | None) -> DuckDBPyConnection:
                 "autoload_known_extensions": False,
                 "allow_community_extensions": False,
                 "python_enable_replacements": False,
+                "file_search_path": str(folder_of_files or ""),
             },
         )
     except duckdb.Error as error:

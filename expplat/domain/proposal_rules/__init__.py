@@ -16,6 +16,7 @@ from expplat.domain.proposal_rules.finding import (
     SLUG_HINT,
     SLUG_PATTERN,
     USE_PATTERN,
+    VARIANT_PATTERN,
     Finding,
     Findings,
     Path,
@@ -32,6 +33,7 @@ from expplat.domain.proposal_rules.gates import (
     waived,
     waiver_faults,
 )
+from expplat.domain.proposal_rules.measurement import measurement_faults
 from expplat.domain.proposal_rules.metrics import (
     Catalogue,
     declared_metrics,
@@ -39,6 +41,7 @@ from expplat.domain.proposal_rules.metrics import (
     online_metric_faults,
 )
 from expplat.domain.proposal_rules.plan import plan_faults
+from expplat.domain.proposal_rules.request_log import request_log_faults
 from expplat.domain.proposal_rules.subject import (
     paper_faults,
     slug_faults,
@@ -51,6 +54,7 @@ __all__ = [
     "SLUG_HINT",
     "SLUG_PATTERN",
     "USE_PATTERN",
+    "VARIANT_PATTERN",
     "Catalogue",
     "Finding",
     "Findings",
@@ -77,6 +81,8 @@ def rule_faults(
     yield from slug_faults(data.get("slug"), stem)
     yield from paper_faults(mapping_of(data.get("paper")))
     yield from variant_faults(mapping_of(data.get("variants")))
+    if isinstance(data.get("request_log"), Mapping):
+        yield from request_log_faults(data["request_log"])
     yield from _offline_faults(data, catalogue)
     yield from _online_faults(data, catalogue)
     yield from waiver_faults(items_of(data.get("waivers")))
@@ -105,6 +111,7 @@ def _offline_faults(data: Mapping[str, Any], catalogue: Catalogue) -> Findings:
     yield from gate_faults(gates, declared, ("offline_gates",))
     yield from mandatory_faults(gates, declared, ("offline_gates",), waived(data, "offline"))
     yield from primary_faults(primary, gates, declared)
+    yield from measurement_faults(data, gates, declared)
 
 
 def _online_faults(data: Mapping[str, Any], catalogue: Catalogue) -> Findings:

@@ -17,6 +17,15 @@ _DOTTED = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
 USE_PATTERN = rf"^{_DOTTED}:{_DOTTED}$"
 """`module.path:Attribute`."""
 
+LOGGED_PATTERN = r"^logged(:\S{1,100})?$"
+"""Recorded answers: production's, or those of a system of that name."""
+
+VARIANT_PATTERN = rf"{LOGGED_PATTERN}|{USE_PATTERN}"
+"""Of the `use` of a variant."""
+
+ASSET_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"
+"""Of the name of an asset."""
+
 FORBIDDEN_CHARACTERS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
     "\ud800-\udfff\ufeff\ufffe\uffff\U000e0000-\U000e007f]"

@@ -12,6 +12,7 @@ from expplat.domain.proposal_rules.finding import (
     Finding,
     Findings,
     Path,
+    breaks,
     items_of,
     mapping_of,
     near,
@@ -37,6 +38,9 @@ FOREIGN = {
 }
 """Fields that would be read by nobody."""
 
+SEGMENT_PATTERN = r"^[^=\s*]([^=*]*[^=\s*])?=(\*|[^\s*](.*\S)?)$"
+"""`key=value`, or `key=*`."""
+
 
 def gate_faults(gates: Sequence[Any], declared: Mapping[str, Declared], path: Path) -> Findings:
     """Yield what is wrong with the gates of one phase, each by itself and as a list."""
@@ -47,6 +51,7 @@ def gate_faults(gates: Sequence[Any], declared: Mapping[str, Declared], path: Pa
             yield from _judged_faults(gate.get("metric"), declared, place)
             yield from _field_faults(gate, place)
             yield from _scale_faults(gate, declared, place)
+            yield from _segment_faults(gate.get("segment"), place)
         elif _is_kind(kind):
             yield Finding(
                 (*place, "kind"),
@@ -56,10 +61,25 @@ def gate_faults(gates: Sequence[Any], declared: Mapping[str, Declared], path: Pa
     yield from _list_faults([mapping_of(item) for item in gates], path)
 
 
+def _segment_faults(segment: object, place: Path) -> Findings:
+    if segment is not None and place[0] == "online":
+        yield Finding(
+            (*place, "segment"),
+            "An online gate has no `segment`.",
+            "Take it out; the test is planned for all its units.",
+        )
+    elif breaks(segment, SEGMENT_PATTERN):
+        yield Finding(
+            (*place, "segment"),
+            f"{shown(segment)} names no segment.",
+            "Write key=value, such as topic=syntax, or topic=* for each value by itself.",
+        )
+
+
 def _list_faults(gates: Sequence[Mapping[str, Any]], path: Path) -> Findings:
-    seen: Counter[tuple[str, str]] = Counter()
+    seen: Counter[tuple[str, ...]] = Counter()
     for position, gate in enumerate(gates):
-        key = (str(gate.get("kind")), str(gate.get("metric")))
+        key = tuple(str(gate.get(name)) for name in ("kind", "metric", "segment"))
         seen[key] += 1
         if seen[key] > 1 and gate.get("metric") is not None:
             yield Finding(
@@ -182,14 +202,17 @@ def mandatory_faults(
             yield Finding(
                 path,
                 f"No {phase} gate judges {concern}.",
-                f"Add a gate on a metric whose concern is {concern}, or a waiver with "
-                f"phase: {phase}, concern: {concern} and a reason.",
+                f"Add a gate of all requests on a metric whose concern is {concern}, or a "
+                f"waiver with phase: {phase}, concern: {concern} and a reason.",
             )
 
 
 def _judged_concerns(gates: Sequence[Any], declared: Mapping[str, Declared]) -> set[str]:
+    """Return what the gates ask of all requests; a gate of a segment leaves the others out."""
     names = [
-        str(gate.get("metric")) for gate in map(mapping_of, gates) if _is_judging(gate.get("kind"))
+        str(gate.get("metric"))
+        for gate in map(mapping_of, gates)
+        if _is_judging(gate.get("kind")) and gate.get("segment") is None
     ]
     return {declared[name].concern for name in names if name in declared}
 

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from expplat.domain.proposal_rules.finding import (
+    ASSET_PATTERN,
     FORBIDDEN_CHARACTERS,
+    LOGGED_PATTERN,
     SLUG_HINT,
     USE_PATTERN,
     Finding,
@@ -97,13 +99,19 @@ def _claim_faults(claim: Mapping[str, Any]) -> Findings:
 
 
 def variant_faults(variants: Mapping[str, Any]) -> Findings:
-    """Yield what does not name code, and a pair that is no pair."""
+    """Yield what names neither code nor recorded answers, and a pair that is no pair."""
     made_of = []
     for arm in ("control", "treatment"):
-        variant = mapping_of(variants.get(arm))
-        yield from use_faults(variant.get("use"), ("variants", arm, "use"))
-        params = json.dumps(variant.get("params") or {}, sort_keys=True)
-        made_of.append((variant.get("use"), params))
+        variant, place = mapping_of(variants.get(arm)), ("variants", arm)
+        use = variant.get("use")
+        if is_logged(use):
+            yield from _recorded_faults(variant, place)
+        else:
+            yield from use_faults(use, (*place, "use"), is_variant=True)
+            yield from _asset_faults(mapping_of(variant.get("assets")), (*place, "assets"))
+        given = [variant.get(name) or {} for name in ("params", "assets")]
+        named = "logged:production" if use == "logged" else use
+        made_of.append((named, json.dumps(given, sort_keys=True)))
     if made_of[0] == made_of[1] and isinstance(made_of[0][0], str):
         yield Finding(
             ("variants", "treatment"),
@@ -112,11 +120,56 @@ def variant_faults(variants: Mapping[str, Any]) -> Findings:
         )
 
 
-def use_faults(use: object, path: Path) -> Findings:
+def is_logged(use: object) -> bool:
+    """Tell whether a `use` names answers that were recorded, rather than code."""
+    return isinstance(use, str) and use.partition(":")[0] == "logged"
+
+
+def _recorded_faults(variant: Mapping[str, Any], place: Path) -> Findings:
+    if breaks(variant.get("use"), LOGGED_PATTERN):
+        yield Finding(
+            (*place, "use"),
+            f"{shown(variant.get('use'))} names no recorded answers.",
+            "Write `logged` for production's, or `logged:` and the name that the log gives a "
+            "system: no blanks, 100 letters at most.",
+        )
+    for name in ("params", "assets"):
+        if variant.get(name):
+            yield Finding(
+                (*place, name),
+                f"Recorded answers take no `{name}`.",
+                "Take them out; nothing is called.",
+            )
+
+
+def _asset_faults(assets: Mapping[str, Any], place: Path) -> Findings:
+    for name, path in assets.items():
+        if breaks(name, ASSET_PATTERN):
+            yield Finding(
+                (*place, name),
+                f"{shown(name)} is not the name of an asset.",
+                "Begin with a letter; then letters, digits, underscores; 63 in all.",
+            )
+        elif isinstance(path, str) and not _is_within(path):
+            yield Finding(
+                (*place, name),
+                f"{shown(path)} does not lie in the workspace.",
+                "Write a path from the workspace's folder, such as data/index.bin, without `..`.",
+            )
+
+
+def _is_within(path: str) -> bool:
+    parts = path.replace("\\", "/").split("/")
+    starts_elsewhere = parts[0] in ("", "~") or ":" in parts[0]
+    return bool(path.strip(" ./")) and not starts_elsewhere and ".." not in parts
+
+
+def use_faults(use: object, path: Path, *, is_variant: bool = False) -> Findings:
     """Yield a `use` that does not name code."""
     if breaks(use, USE_PATTERN):
+        recorded = "; or `logged`, for recorded answers" if is_variant else ""
         yield Finding(
             path,
             f"{shown(use)} does not name code.",
-            "Write module.path:Attribute, such as pocs.hybrid_rrf.variants:Hybrid.",
+            f"Write module.path:Attribute, such as pocs.hybrid_rrf.variants:Hybrid{recorded}.",
         )

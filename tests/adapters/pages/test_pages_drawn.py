@@ -26,8 +26,15 @@ from tests.adapters.pages.example_stories import (
     scaled,
 )
 from tests.adapters.pages.page_reading import read_page
+from tests.builders import a_proposal
+from tests.rich_reports import a_report_of_nothing, a_rich_report, an_extreme_report
 
 PAGES = Pages()
+
+
+def rich_story() -> Story:
+    return replace(running_story(), replay=a_rich_report())
+
 
 DRAWN: dict[str, Callable[[], str]] = {
     "overview": lambda: PAGES.overview(all_stories()),
@@ -35,7 +42,13 @@ DRAWN: dict[str, Callable[[], str]] = {
     "poc": lambda: PAGES.poc_page(running_story()),
     "poc without replay": lambda: PAGES.poc_page(all_stories()[0]),
     "replay": lambda: PAGES.replay_page(report(), proposal()),
+    "replay with everything": lambda: PAGES.replay_page(a_rich_report(), a_proposal()),
+    "replay of extremes": lambda: PAGES.replay_page(an_extreme_report(), a_proposal()),
+    "replay of nothing": lambda: PAGES.replay_page(a_report_of_nothing(), a_proposal()),
+    "poc with everything": lambda: PAGES.poc_page(rich_story()),
 }
+
+MAILED = {name for name in DRAWN if name.startswith("replay")}
 
 MARKUP = st.sampled_from(
     [
@@ -84,8 +97,8 @@ def all_pages_of(story: Story, note: str) -> list[str]:
 @given(text=MARKUP | st.text(min_size=1, max_size=40) | st.tuples(MARKUP, MARKUP).map("".join))
 @settings(max_examples=40, deadline=None)
 def test_no_text_of_a_file_log_or_event_ever_becomes_markup(text: str) -> None:
-    hostile = with_text_everywhere(running_story(), text)
-    harmless = with_text_everywhere(running_story(), "word")
+    hostile = with_text_everywhere(rich_story(), text)
+    harmless = with_text_everywhere(rich_story(), "word")
 
     shapes = [read_page(page).shape for page in all_pages_of(hostile, text)]
 
@@ -134,13 +147,16 @@ def test_a_page_has_no_script_and_no_inline_style(name: str) -> None:
     attributes = {key for one in page.elements for key in one.attributes}
     assert "style" not in attributes
     assert not [key for key in attributes if key.startswith("on")]
-    assert len(page.all("style")) == (1 if name == "replay" else 0)
+    assert len(page.all("style")) == (1 if name in MAILED else 0)
 
 
-def test_a_mailed_replay_is_whole_in_itself() -> None:
-    page = read_page(PAGES.replay_page(report(), proposal()))
+@pytest.mark.parametrize("name", sorted(MAILED))
+def test_a_mailed_replay_is_whole_in_itself(name: str) -> None:
+    page = read_page(DRAWN[name]())
 
-    assert page.all("link", "img", "a") == []
+    ids = {f"#{one.attributes.get('id')}" for one in page.elements}
+    assert page.all("link", "img") == []
+    assert {one.attributes["href"] for one in page.all("a")} <= ids
     assert PAGES.stylesheet().decode() in page.text
 
 
@@ -295,6 +311,10 @@ def test_the_stylesheet_is_the_file_of_the_dashboards_folder() -> None:
         ("fail", "fail-tint"),
         ("unknown", "unknown-tint"),
         ("ink", "unknown-tint"),
+        ("ink", "fail-tint"),
+        ("pass", "surface"),
+        ("fail", "surface"),
+        ("unknown", "surface"),
         ("claimed", "surface"),
         ("replayed", "surface"),
         ("online", "surface"),

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expplat.adapters.six_checks import six_checks
-from expplat.adapters.svg_plots import FOREST_WIDTH, forest, looks_plot, reach_of, stages_plot
-from expplat.domain.gate import Gate, Ruling
+from expplat.adapters.svg_plots import FOREST_WIDTH, forest, looks_plot
+from expplat.adapters.svg_scale import reach_of
+from expplat.domain.gate import Gate, GateKind, Ruling
 from tests.adapters.pages.example_stories import (
     ANSWER_GATE,
     LATENCY,
@@ -52,6 +53,17 @@ def test_the_threshold_of_superiority_lies_right_of_zero_and_a_margin_left() -> 
     assert (superiority.threshold_label, margin.threshold_label) == ("+2 pp", "+60 ms")
 
 
+def test_a_margin_to_both_sides_is_drawn_on_both() -> None:
+    gate = Gate(kind=GateKind.REPLAY_TRUST, metric="recall_at_5", margin=0.02)
+
+    drawn = forest(effect(RECALL, 0.6, 0.0, 0.01), gate)
+
+    assert drawn is not None
+    assert drawn.threshold is not None
+    assert drawn.other_threshold is not None
+    assert drawn.threshold < drawn.zero < drawn.other_threshold
+
+
 @given(
     difference=st.floats(-1e9, 1e9),
     half=st.floats(0, 1e9),
@@ -91,15 +103,6 @@ def test_a_look_is_drawn_for_each_reading_and_the_monitoring_ones_are_marked(gat
     assert plot is not None
     assert [mark.decisive for mark in plot.marks] == [False, False, True, True, True, True]
     assert [mark.x for mark in plot.marks] == sorted(mark.x for mark in plot.marks)
-
-
-def test_stages_that_only_one_variant_has_are_drawn_for_that_one() -> None:
-    plot = stages_plot(
-        [("control", {"retrieve": 10.0}), ("treatment", {"retrieve": 9.0, "fuse": 3.0})]
-    )
-
-    assert plot is not None
-    assert [(name, len(bars)) for name, _, bars in plot.stages] == [("retrieve", 2), ("fuse", 1)]
 
 
 def test_the_six_checks_are_unknown_until_they_are_measured() -> None:

@@ -22,7 +22,17 @@ from expplat.domain.proposal import Variant
 from expplat.domain.replay import TREATMENT
 from expplat.domain.request import ErrorKind
 from expplat.errors import EngineError, InputError
-from tests.adapters.replay.running import journal_bytes, silent, started, wait_for_lines
+from tests.adapters.replay.running import (
+    ALL,
+    STEP_CLOCK,
+    journal_bytes,
+    none_left,
+    parent_of,
+    silent,
+    started,
+    wait_for_lines,
+    workers,
+)
 
 pytestmark = pytest.mark.ray
 
@@ -60,15 +70,15 @@ def engine(state_dir):
     return RayEngine("", state_dir)
 
 
-def test_ray_writes_the_bytes_of_the_local_engine(make_plan, step_clock, state_dir, capfd):
+def test_ray_writes_the_bytes_of_the_local_engine(make_plan, state_dir, capfd):
     trouble = {"r1": "raises", "r4": "gives_garbage", "r5": "gives_dict", "r9": "prints"}
     local, ray = make_plan(requests=12, trouble=trouble), make_plan(requests=12, trouble=trouble)
-    LocalEngine(clock_factory=step_clock).run(local, silent)
+    LocalEngine(clock=STEP_CLOCK).run(local, silent, ALL)
     capfd.readouterr()
     seen = []
 
-    RayEngine("", state_dir, clock_factory=step_clock).run(
-        ray, lambda done, total: seen.append((done, total))
+    RayEngine("", state_dir, clock=STEP_CLOCK).run(
+        ray, lambda done, total: seen.append((done, total)), ALL
     )
 
     assert journal_bytes(ray) == journal_bytes(local)
@@ -77,20 +87,23 @@ def test_ray_writes_the_bytes_of_the_local_engine(make_plan, step_clock, state_d
     assert capfd.readouterr().out == ""
 
 
-def test_workers_inherit_no_secrets(make_plan, engine, tmp_path):
+def test_workers_inherit_no_secrets(make_plan, engine, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANTED_API_KEY", "s6")
+    monkeypatch.setenv("EXPPLAT_PASS_ENV", "WANTED_API_KEY")
     note = tmp_path / "note"
     plan = make_plan(requests=1, note=str(note), trouble={"r0": "shows_its_environment"})
 
-    engine.run(plan, silent)
+    engine.run(plan, silent, ALL)
 
     names = set((tmp_path / "note.env").read_text().split())
-    assert names & set(SECRET_ENV) == {"WANTED_API_KEY", "HARMLESS"}
+    assert names & set(SECRET_ENV) == {"WANTED_API_KEY"}
     assert {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"} <= names
+    assert not {name for name in names if name.startswith("RAY_")}
     assert "RAY_AUTH_MODE" not in os.environ
 
 
 def test_nothing_of_ray_listens_beyond_the_loopback_interface(make_plan, engine):
-    engine.run(make_plan(requests=1), silent)
+    engine.run(make_plan(requests=1), silent, ALL)
 
     mine = {int(inode) for pid in _family(os.getpid()) for inode in _socket_inodes(pid)}
     listening = [address for address, inode in _listeners() if inode in mine]
@@ -99,7 +112,7 @@ def test_nothing_of_ray_listens_beyond_the_loopback_interface(make_plan, engine)
 
 
 def test_ray_answers_nobody_without_the_token(make_plan, engine, state_dir, tmp_path):
-    engine.run(make_plan(requests=1), silent)
+    engine.run(make_plan(requests=1), silent, ALL)
     import ray
 
     address = ray.get_runtime_context().gcs_address
@@ -126,9 +139,9 @@ def test_what_a_worker_refuses_comes_home_as_itself(make_plan, engine):
     unready = make_plan(treatment=Variant(use="pocs.trouble.variants:Unready"))
 
     with pytest.raises(InputError, match="nameless") as caught:
-        engine.run(unpriced, silent)
+        engine.run(unpriced, silent, ALL)
     with pytest.raises(EngineError, match=r"index\.bin"):
-        engine.run(unready, silent)
+        engine.run(unready, silent, ALL)
 
     assert "priced are: small" in caught.value.hint
 
@@ -142,7 +155,7 @@ def test_a_call_that_ends_its_worker_costs_one_row(make_plan, engine, tmp_path, 
         measurement={"timeout_s": 1.0},
     )
 
-    engine.run(plan, silent)
+    engine.run(plan, silent, ALL)
 
     rows = list(ReplayJournal().rows(plan))
     errors = {row.request_id: row.calls[TREATMENT].error for row in rows}
@@ -157,6 +170,7 @@ def test_a_call_that_ends_its_worker_costs_one_row(make_plan, engine, tmp_path, 
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_ray_quickly_and_leaves_a_journal(make_plan, tmp_path):
     note = tmp_path / "note"
     slow = Variant(use="pocs.trouble.variants:sound", params={"seconds": 0.2, "note": str(note)})
@@ -169,13 +183,53 @@ def test_ctrl_c_ends_ray_quickly_and_leaves_a_journal(make_plan, tmp_path):
     printed, errors = process.communicate(timeout=60)
 
     spent_s = time.monotonic() - before
+    assert none_left(str(tmp_path), 5) == []
     rows = list(ReplayJournal().rows(plan))
     assert spent_s < 15
     assert errors.strip().endswith("KeyboardInterrupt")
     assert printed == ""
     assert 2 <= len(rows) < 40
-    LocalEngine().run(replace(plan, control=FAST, treatment=FAST), silent)
+    LocalEngine().run(replace(plan, control=FAST, treatment=FAST), silent, ALL)
     assert len(list(ReplayJournal().rows(plan))) == 40
+
+
+def test_an_actor_that_is_killed_leaves_nothing_and_costs_no_row(make_plan, engine, tmp_path):
+    slow = Variant(use="pocs.trouble.variants:sound", params={"seconds": 0.05})
+    deadly = {"trouble": {"r1": "leaves_children"}, "note": str(tmp_path / "note")}
+    treatment = Variant(use="pocs.trouble.deadly:Deadly", params=deadly)
+    measurement = {"workers": 1, "aa_requests": 0}
+    plan = make_plan(requests=20, control=slow, treatment=treatment, measurement=measurement)
+    killed = []
+
+    def kill_once(done, total):
+        if done >= 4 and not killed:
+            killed.append(parent_of(parent_of(workers(plan)[0])))
+            os.kill(killed[0], signal.SIGKILL)
+
+    engine.run(plan, kill_once, ALL)
+
+    rows = list(ReplayJournal().rows(plan))
+    assert len(killed) == 1
+    assert [row.position for row in rows] == list(range(20))
+    assert {call.error for row in rows for call in row.calls.values()} == {None}
+    assert none_left(str(tmp_path), 5) == []
+
+
+def test_where_ray_does_not_start_the_same_rows_come_from_local_processes(
+    make_plan, tmp_path, state_dir
+):
+    close_session()
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "ray").write_text("in the way of the token's folder")
+    local, fallen = make_plan(requests=4), make_plan(requests=4)
+    LocalEngine(clock=STEP_CLOCK).run(local, silent, ALL)
+    engine = RayEngine("", tmp_path / "state", clock=STEP_CLOCK)
+
+    stopped = engine.run(fallen, silent, ALL)
+
+    assert (stopped, engine.name) == ("", "local")
+    assert engine.notice.startswith("Ray does not start: ")
+    assert journal_bytes(fallen) == journal_bytes(local)
 
 
 @pytest.mark.long
@@ -188,6 +242,7 @@ def test_a_replay_whose_driver_was_killed_goes_on_without_paying_twice(make_plan
         wait_for_lines(note, 20 * (kill + 1), process)
         process.kill()
         process.communicate()
+        assert none_left(str(tmp_path), 90) == []
 
     finished = started(plan, tmp_path, "ray")
     printed, _ = finished.communicate(timeout=120)
@@ -195,10 +250,16 @@ def test_a_replay_whose_driver_was_killed_goes_on_without_paying_twice(make_plan
     rows = list(ReplayJournal().rows(plan))
     calls = sum(len(row.calls) for row in rows)
     paid = len(note.read_text().split())
-    assert printed == "done\n"
+    assert printed == "done ray\n"
     assert len(rows) == 60
     # At worst each of the two workers loses a request of three calls a kill.
     assert calls <= paid <= calls + 2 * 2 * 3
+
+
+@pytest.mark.parametrize("address", ["auto", "ray://127.0.0.1:10001", "127.0.0.1:port", ":6379"])
+def test_what_is_no_address_of_a_cluster_is_said_to_be_none(make_plan, tmp_path, address):
+    with pytest.raises(EngineError, match="is no address"):
+        RayEngine(address, tmp_path).run(make_plan(requests=1), silent, ALL)
 
 
 def test_an_address_where_nobody_listens_is_an_engine_error(make_plan, tmp_path):
@@ -207,7 +268,7 @@ def test_an_address_where_nobody_listens_is_an_engine_error(make_plan, tmp_path)
         address = f"127.0.0.1:{unused.getsockname()[1]}"
 
     with pytest.raises(EngineError, match=f"cannot be reached at {address}"):
-        RayEngine(address, tmp_path).run(make_plan(requests=1), silent)
+        RayEngine(address, tmp_path).run(make_plan(requests=1), silent, ALL)
 
 
 def _python(script, environment, *arguments):

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 import tracemalloc
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from expplat.adapters.request_log import RequestLogFiles
+from expplat.adapters.request_raw import Raw
+from expplat.adapters.request_rows import RowReader
+from expplat.domain.plain import canonical_json, to_plain
 from expplat.domain.proposal import RequestLogSource
+from expplat.domain.request import Request
 from expplat.errors import FaultsError, InputError
 
 ROWS = [
@@ -27,11 +38,11 @@ ROWS = [
 ]
 
 
-def freeze(tmp_path, path="log.jsonl", *, columns=None, folder="frozen", shard_requests=2):
+def freeze(tmp_path, path="log.jsonl", *, columns=None, to=None, shard_requests=2):
     return RequestLogFiles().freeze(
         RequestLogSource(path=path, columns=columns or {}),
         workspace=tmp_path,
-        folder=tmp_path / folder,
+        folder=(to or tmp_path) / "frozen",
         shard_requests=shard_requests,
     )
 
@@ -142,7 +153,7 @@ def test_all_faults_of_a_log_are_listed_at_once(tmp_path):
         b'{"request_id": "s", "input": "text"}',
         b'{"input": {}}',
         b'{"request_id": "a", "input": {}, "answerable": "yes"}',
-        b'{"request_id": "g", "input": {}, "segment": {"n": 1}}',
+        b'{"request_id": "g", "input": {}, "segment": {"n": [1]}}',
         b'{"request_id": "h", "input": {"x": "\\ud800"}}',
         b'{"request_id": "k", "input": {"x": 1, "x": 2}}',
         b"[" * 200_000,
@@ -286,6 +297,219 @@ def test_a_parquet_file_that_unfolds_to_gigabytes_is_stopped_early(tmp_path):
 
     assert (tmp_path / "log.parquet").stat().st_size < 100_000
     assert pool.max_memory() <= before
+
+
+def one_text_a_thousand_times_in_one_row():
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), ["x" * 2_000_000])
+    return pa.ListArray.from_arrays(pa.array([0, 1000], pa.int32()), texts)
+
+
+def millions_of_numbers_in_one_row():
+    zeros = pa.repeat(pa.scalar(0, pa.int8()), 40_000_000)
+    return pa.ListArray.from_arrays(pa.array([0, 40_000_000], pa.int32()), zeros)
+
+
+def large_texts():
+    return pa.array(["x" * 2_000_000] * 150)
+
+
+PLAIN = {"use_dictionary": False}
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "words"),
+    [
+        (one_text_a_thousand_times_in_one_row, {}, "over 1,000,000 bytes"),
+        (millions_of_numbers_in_one_row, {}, "40,000,000 values in lists"),
+        (large_texts, PLAIN, "unfolds from"),
+        (
+            large_texts,
+            {**PLAIN, "column_encoding": {"input.q": "DELTA_BYTE_ARRAY"}},
+            "written as differences",
+        ),
+    ],
+)
+def test_a_small_file_is_refused_before_it_unfolds(tmp_path, make, options, words):
+    column = make()
+    ids = pa.array([f"r{n}" for n in range(len(column))])
+    pq.write_table(
+        pa.table({"request_id": ids, "input.q": column}),
+        tmp_path / "log.parquet",
+        compression="zstd",
+        store_schema=False,
+        write_statistics=False,
+        **options,
+    )
+    del column
+    allocated = pa.total_allocated_bytes()
+
+    with pytest.raises(FaultsError) as caught:
+        freeze(tmp_path, "log.parquet")
+
+    assert (tmp_path / "log.parquet").stat().st_size < 200_000
+    assert words in caught.value.faults[0].message
+    assert pa.total_allocated_bytes() <= allocated
+
+
+def test_texts_of_a_dictionary_are_read_across_row_groups_and_pages(tmp_path):
+    rows = [
+        {"request_id": f"r{n}", "input": {"q": "x"}, "expected": {"ids": [f"d{n}", "d0"]}}
+        for n in range(5_000)
+    ]
+    write_jsonl(tmp_path / "log.jsonl", rows)
+    pq.write_table(
+        pa.Table.from_pylist(rows),
+        tmp_path / "log.parquet",
+        row_group_size=1_900,
+        dictionary_pagesize_limit=2_000,
+    )
+
+    frozen = [freeze(tmp_path, f"log.{end}", shard_requests=5_000) for end in ("jsonl", "parquet")]
+    assert frozen[0] == frozen[1]
+
+
+def test_decimals_days_and_maps_of_a_table_have_a_form_in_json(tmp_path):
+    table = pa.table(
+        {
+            "request_id": ["r"],
+            "input": pa.array([{"day": date(2026, 10, 1), "price": Decimal("0.3")}]),
+            "segment": pa.array([[("country", "FR")]], pa.map_(pa.string(), pa.string())),
+        }
+    )
+    pq.write_table(table, tmp_path / "log.parquet")
+    write_jsonl(
+        tmp_path / "log.jsonl",
+        [
+            {
+                "request_id": "r",
+                "input": {"day": "2026-10-01", "price": 0.3},
+                "segment": {"country": "FR"},
+            }
+        ],
+    )
+
+    assert freeze(tmp_path, "log.parquet").sha256 == freeze(tmp_path).sha256
+
+
+def test_numbers_and_booleans_of_a_segment_are_text(tmp_path):
+    write_jsonl(
+        tmp_path / "log.jsonl",
+        [{"request_id": "r", "input": {}, "segment": {"n": 3, "x": 2.0, "b": True, "no": None}}],
+    )
+
+    freeze(tmp_path)
+
+    row = json.loads((tmp_path / "frozen" / "shards" / "00000.jsonl").read_bytes())
+    assert row["segment"] == {"n": "3", "x": "2", "b": "true"}
+
+
+def test_a_row_without_an_id_is_pointed_to_the_mapping(tmp_path):
+    write_jsonl(tmp_path / "log.jsonl", [{"id": "r", "input": {}}])
+
+    with pytest.raises(FaultsError) as caught:
+        freeze(tmp_path)
+
+    assert [(f.line, f.field) for f in caught.value.faults] == [(1, "request_id")]
+    assert "request_log.columns" in caught.value.faults[0].hint
+
+
+def test_the_hash_of_the_shipped_log_is_the_one_it_has_always_had(tmp_path):
+    log = freeze(Path(__file__).parents[3], "experiments/logs/python_questions.jsonl", to=tmp_path)
+
+    assert log.sha256 == "f6f7ce0faac1203f8472a7a6efc24d2164c4334d45436c3276c747dc93e61ced"
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(
+        st.characters(exclude_categories=["Cs"])), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), plain, max_size=3))
+def test_a_row_is_written_as_the_one_canonical_form(value):
+    written = RowReader({}).read(Raw(1, {"request_id": "r", "input": value}))
+
+    whole = to_plain(Request(request_id="r", input=value))
+    del whole["logged"]
+    assert written.content == canonical_json(whole)
+
+
+def test_different_ids_of_one_hash_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr("expplat.adapters.request_ids._digest", lambda request_id: bytes(7))
+    write_jsonl(tmp_path / "log.jsonl", ROWS)
+    write_jsonl(tmp_path / "twice.jsonl", [*ROWS, ROWS[3]])
+
+    log = freeze(tmp_path)
+
+    assert log.requests == 5
+    with pytest.raises(FaultsError) as caught:
+        freeze(tmp_path, "twice.jsonl")
+    (fault,) = caught.value.faults
+    assert (fault.line, fault.message) == (6, "'r3' stands on line 4 already.")
+
+
+def test_a_duplicate_in_another_file_is_named_with_both(tmp_path):
+    for name in ("a", "b"):
+        write_jsonl(tmp_path / f"{name}.jsonl", ROWS[:2])
+
+    with pytest.raises(FaultsError) as caught:
+        freeze(tmp_path, "*.jsonl")
+
+    assert [fault.message for fault in caught.value.faults] == [
+        "b.jsonl: 'r0' stands on a.jsonl: line 1 already.",
+        "b.jsonl: 'r1' stands on a.jsonl: line 2 already.",
+    ]
+
+
+def test_a_log_that_repeats_itself_for_ever_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr("expplat.adapters.request_ids.FIRST_LOOK", 500)
+    looked_at = []
+
+    def rows():
+        for _ in range(2_000):
+            looked_at.append(1)
+            yield Raw(len(looked_at), ROWS[0])
+
+    monkeypatch.setattr("expplat.adapters.request_log.raw_rows", lambda file, wanted: rows())
+    (tmp_path / "log.jsonl").touch()
+
+    with pytest.raises(FaultsError, match="100 faults"):
+        freeze(tmp_path)
+
+    assert len(looked_at) <= 500 + 102
+
+
+FREEZE = """
+import sys
+from pathlib import Path
+from expplat.adapters.request_log import RequestLogFiles
+from expplat.domain.proposal import RequestLogSource
+folder = Path(sys.argv[1])
+log = RequestLogFiles().freeze(
+    RequestLogSource(path="log.jsonl"), workspace=folder, folder=folder / "x", shard_requests=1000
+)
+(peak,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(log.requests, peak.split()[1])
+"""
+
+
+@pytest.mark.long
+def test_a_request_more_takes_a_dozen_bytes_of_memory(tmp_path):
+    found = {}
+    for rows in (10_000, 1_000_000):
+        write_jsonl(
+            tmp_path / "log.jsonl", ({"request_id": f"r{n}", "input": {}} for n in range(rows))
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", FREEZE, str(tmp_path)], capture_output=True, check=True
+        )
+        requests, found[rows] = map(int, done.stdout.split())
+        assert requests == rows
+
+    assert found[1_000_000] - found[10_000] <= 12_000  # KiB, for 990,000 requests
 
 
 def test_a_long_log_is_never_held(tmp_path):

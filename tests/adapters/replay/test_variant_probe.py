@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+import tracemalloc
 
 import pytest
 
@@ -187,3 +188,65 @@ def test_the_hash_follows_params_and_the_code_of_own_metrics(workspace):
     assert other_params.treatment_sha256 == plain.treatment_sha256
     assert judged_anew.control_sha256 != judged.control_sha256
     assert judged_anew.treatment_sha256 != judged.treatment_sha256
+
+
+def pair(workspace, control, treatment=None):
+    given = treatment or Variant(use="pocs.x.good:answer", params={"k": 2})
+    return WorkspaceCode().probe(workspace, Variants(control=control, treatment=given), [])
+
+
+def test_recorded_answers_are_imported_from_nowhere_and_differ_by_their_system(workspace):
+    (workspace / "logged.py").write_text("raise ValueError('imported')\n")
+
+    production = pair(workspace, Variant(use="logged"), Variant(use="logged:reader"))
+    other = pair(workspace, Variant(use="logged:other"), Variant(use="logged:reader"))
+
+    assert production.control_sha256 != production.treatment_sha256
+    assert other.control_sha256 != production.control_sha256
+    assert other.treatment_sha256 == production.treatment_sha256
+
+
+def test_the_hash_follows_the_content_of_assets(workspace):
+    (workspace / "data").mkdir()
+    (workspace / "data" / "index.bin").write_bytes(b"one")
+    (workspace / "data" / "copy.bin").write_bytes(b"one")
+    with_asset = Variant(use="pocs.x.good:answer", assets={"index": "data/index.bin"})
+    moved = Variant(use="pocs.x.good:answer", assets={"index": "data/copy.bin"})
+    before = pair(workspace, with_asset)
+    (workspace / "data" / "index.bin").write_bytes(b"two")
+
+    after = pair(workspace, with_asset)
+
+    assert after.control_sha256 != before.control_sha256
+    assert after.treatment_sha256 == before.treatment_sha256
+    assert pair(workspace, moved).control_sha256 == before.control_sha256
+    assert pair(workspace, Variant(use="pocs.x.good:answer")).control_sha256 not in {
+        before.control_sha256,
+        after.control_sha256,
+    }
+
+
+def test_assets_that_are_missing_are_faults_beside_those_of_the_code(workspace):
+    (workspace / "folder").mkdir()
+    treatment = Variant(use="pocs.x.good:answer", assets={"index": "data/none.bin", "m": "folder"})
+
+    with pytest.raises(FaultsError) as caught:
+        pair(workspace, Variant(use="pocs.x.absent:answer"), treatment)
+
+    assert [fault.field for fault in caught.value.faults] == [
+        "variants.control.use",
+        "variants.treatment.assets.index",
+        "variants.treatment.assets.m",
+    ]
+
+
+def test_a_large_asset_is_hashed_without_being_held(workspace):
+    with (workspace / "large.bin").open("wb") as file:
+        file.truncate(150_000_000)
+    tracemalloc.start()
+
+    pair(workspace, Variant(use="logged"), Variant(use="logged:b", assets={"a": "large.bin"}))
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000

@@ -91,7 +91,7 @@ def test_every_kind_of_fault_is_told_at_once_and_on_its_line():
         ("  on_call: search on call\n", "", "operations.on_call", "is missing", "called at 2am"),
         ("  table: T", "  tabel: T", "paper.claim.tabel", "no field 'tabel'",
          "Did you mean `table`?"),
-        ("  path: exp", "  zzz: 1\n  path: exp", "request_log.zzz", "no field", "path, columns"),
+        ("  path: exp", "  zzz: 1\n  path: exp", "request_log.zzz", "no field", "path, query"),
         ("search team", "12", "owner", "must be a text, not the number 12", "Put it in quotes."),
         ("search team", "[a]", "owner", "must be a text, not a list", "Who answers"),
         ("search team", "", "owner", "It is empty", "Who answers"),

@@ -1,4 +1,4 @@
-"""Runs a replay in a process of its own: `run_replay.py <engine> <plan.json> <state>`."""
+"""Runs a replay in a process of its own: `run_replay.py <engine> <plan.json> <state> <address>`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from pathlib import Path
 
 from expplat.adapters.local_replay import LocalEngine
 from expplat.adapters.ray_replay import RayEngine
+from expplat.adapters.replay_sweeps import ClockSource
 from expplat.domain.plain import from_plain
-from expplat.domain.replay import ReplayPlan
+from expplat.domain.replay import Limits, ReplayPlan
 
 if __name__ == "__main__":
-    plan = from_plain(ReplayPlan, json.loads(Path(sys.argv[2]).read_text()))
-    engine = LocalEngine() if sys.argv[1] == "local" else RayEngine("", Path(sys.argv[3]))
-    engine.run(plan, lambda done, total: None)
-    print("done")
+    name, file, state, address = sys.argv[1:]
+    plan = from_plain(ReplayPlan, json.loads(Path(file).read_text()))
+    clock = ClockSource(use="clocks:step_clock", folder=str(Path(__file__).parent))
+    engine = (
+        LocalEngine(clock=clock)
+        if name == "local"
+        else RayEngine(address, Path(state), clock=clock)
+    )
+    stopped = engine.run(plan, lambda done, total: None, Limits())
+    print(stopped or "done", engine.name)

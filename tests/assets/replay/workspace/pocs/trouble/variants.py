@@ -101,6 +101,15 @@ class Troubled:
     def gives_ten_megabytes(self, request: Request, call: Call) -> str:
         return "x" * 10_000_000
 
+    def gives_long_text(self, request: Request, call: Call) -> str:
+        return "x" * 10_000
+
+    def gives_bytes(self, request: Request, call: Call) -> bytes:
+        return b"\xff\xfe"
+
+    def gives_nan(self, request: Request, call: Call) -> dict[str, Any]:
+        return {"text": "so", "confidence": float("nan")}
+
     def gives_numbers_as_ids(self, request: Request, call: Call) -> dict[str, Any]:
         return {"retrieved": [1, 2]}
 
