@@ -29,7 +29,7 @@ PYTHON = PLACE / "bin" / "python"
 PROMPTFOO = PLACE / "node_modules" / ".bin" / "promptfoo"
 SLEEP_MS = 10.0
 LONGEST_S = 240.0
-"""A harness that takes longer for one round is left out of it."""
+"""A harness that takes longer for one round is left out from there on."""
 
 WITHIN_MS = (10.0, 10.6)
 """What our engines must report, as the median."""
@@ -228,7 +228,9 @@ def main() -> None:
     sys.stdout.write(f"{given.calls} calls of 10 ms, {given.rounds} rounds; {machine()}\n")
     sys.stdout.write("\n".join(lines(runs)) + "\n")
     for name, reason in left_out.items():
-        sys.stdout.write(f"{name} is left out: {reason}.\n")
+        rounds = len(runs[name])
+        after = f" after {rounds} of {given.rounds} rounds" if rounds else ""
+        sys.stdout.write(f"{name} is left out{after}: {reason}.\n")
     low, high = WITHIN_MS
     ours_ms = {
         name: statistics.median(run.reported["latency of control"].p50_ms for run in done)

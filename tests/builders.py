@@ -197,6 +197,7 @@ def an_effect(metric: str = "recall_at_5", **changes: Any) -> Effect:
         n_control=500,
         n_treatment=500,
         method="paired t (CR2)",
+        alpha=0.05,
     )
     return replace(effect, **changes)
 

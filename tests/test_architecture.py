@@ -40,7 +40,7 @@ OWNERS = {
     "psycopg": set(),
     "pydantic": {"expplat.adapters.spec_file"},
     # ray_session imports it by name, again where its environment has changed
-    "ray": {"expplat.adapters.ray_replay"},
+    "ray": {"expplat.adapters.ray_crew"},
     "rich": {"expplat.cli"},
     "sklearn": set(),
     # MLflow lets the errors of its own SQLAlchemy through, so its adapter must know their names

@@ -29,7 +29,6 @@ class LocalEngine:
 
     name = "local"
     notice = ""
-    notice = ""
 
     def __init__(self, *, clock: ClockSource = MACHINE_CLOCK) -> None:
         self._clock = clock
@@ -78,8 +77,12 @@ class LocalCrew:
     ) -> None:
         """Let the variants close, where all went well, side by side; end all processes."""
         with ThreadPoolExecutor(len(self._supervisors)) as pool:
-            for supervisor in self._supervisors:
+            closing = [
                 pool.submit(supervisor.__exit__, kind, error, trace)
+                for supervisor in self._supervisors
+            ]
+            for future in closing:
+                future.result()
 
     def finish(self, sweep: Sweep, shards: Collection[int], watch: Watch) -> str:
         """Complete a sweep of these shards; return why it ended before that, else nothing.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import select
+import sys
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Collection
@@ -50,11 +54,23 @@ class Outcome(NamedTuple):
 class SupervisorActor:
     """A supervisor in a process of Ray; its worker is a process of its own below it."""
 
-    def __init__(self, hosting: Hosting, slot: int, passed_s: float, is_remote: bool) -> None:
+    def __init__(self, hosting: Hosting, slot: int, passed_s: float, driver: int) -> None:
+        """Begin; `driver` is the engine's process where it is on this machine, else 0."""
         there = replace(hosting, started=time.monotonic() - passed_s)
-        if is_remote:
-            there = _moved(there)
-        self._supervisor = Supervisor(there, slot)
+        self._supervisor = Supervisor(there if driver else _moved(there), slot)
+        if driver and sys.platform == "linux":
+            threading.Thread(target=self._end_with, args=(driver,), daemon=True).start()
+
+    def _end_with(self, driver: int) -> None:
+        """End with the engine: Ray itself notices seconds later, and every call costs."""
+        try:
+            life = os.pidfd_open(driver)
+        except OSError:
+            self._supervisor.end()
+            return
+        select.select([life], [], [])
+        os.close(life)
+        self._supervisor.end()
 
     def is_there(self) -> bool:
         """Answer, once there is somebody to do so."""
@@ -182,7 +198,8 @@ class RayCrew:
         for slot in range(min(self._size, len(self._waiting))):
             if slot not in self._places:
                 passed_s = now - self._hosting.started
-                actor = self._hire.remote(self._hosting, slot, passed_s, self._is_remote)
+                driver = 0 if self._is_remote else os.getpid()
+                actor = self._hire.remote(self._hosting, slot, passed_s, driver)
                 self._places[slot] = _Place(slot, actor, now)
                 self._calls[actor.is_there.remote()] = self._places[slot]
         places = self._places.values()

@@ -114,7 +114,9 @@ def _connect(address: str, state_dir: Path, code: tuple[Path, ...]) -> None:
     workspace, *packages = code
     _open[address] = ""
     with _environment({**os.environ, **settings}):
-        _imported().init(
+        ray = _imported()
+        _knock(address)
+        ray.init(
             address=address,
             log_to_driver=False,
             logging_level="ERROR",
@@ -132,14 +134,18 @@ def _lets_anybody_in(address: str) -> bool:
     others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     with _environment({**others, **settings}):
         ray = _imported()
-        inner: Any = importlib.import_module("ray._raylet")
         try:
-            # Made to find out what cluster it is, a client asks for the cluster's id.
-            with _stderr_dropped():
-                _ = inner.GcsClient(address=address).cluster_id
+            _knock(address)
         except ray.exceptions.AuthenticationError:
             return False
     return True
+
+
+def _knock(address: str) -> None:
+    """Ask a cluster for its id, which takes a moment; Ray's own `init` is refused for 20 s."""
+    inner: Any = importlib.import_module("ray._raylet")
+    with _stderr_dropped():
+        _ = inner.GcsClient(address=address).cluster_id
 
 
 @contextmanager

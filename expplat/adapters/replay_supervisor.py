@@ -137,7 +137,7 @@ class Supervisor:
             if isinstance(outcome, str):
                 return outcome
             self._judge(outcome, shard)
-            is_alone = is_alone or len(outcome.calls) > 1
+            is_alone = is_alone or (len(outcome.calls) > 1 and not outcome.late)
 
     def _staffed(self) -> WorkerChild:
         """Return the process that is there, or a new one."""
@@ -194,12 +194,13 @@ class Supervisor:
 
     def _judge(self, death: Death, shard: int) -> None:
         """Hold the death of a process against the calls that were under way."""
+        for call in death.late:
+            self._poison(shard, call, ErrorKind.TIMEOUT)
         if death.late:
-            for call in death.late:
-                self._poison(shard, call, ErrorKind.TIMEOUT)
-        elif not death.calls:
+            return
+        if not death.calls:
             self._give_up_at_last()
-        for call in death.calls if not death.late else ():
+        for call in death.calls:
             self._deaths[call.key] += 1
             is_known = len(death.calls) == 1 and death.code not in FROM_OUTSIDE
             if is_known or self._deaths[call.key] >= DEATHS_OF_A_CALL:

@@ -28,14 +28,21 @@ class RequestLogFiles:
     """Reads request logs from JSONL, CSV and Parquet files, wherever they lie, and from queries."""
 
     def freeze(
-        self, source: RequestLogSource, *, workspace: Path, folder: Path, shard_requests: int
+        self,
+        source: RequestLogSource,
+        *,
+        workspace: Path,
+        folder: Path,
+        shard_requests: int,
+        kept: Path | None = None,
     ) -> FrozenLog:
         """Check every row and write the shards into `folder/shards`, all or nothing.
 
         The log is read row by row and never held; of each request eight bytes are kept, to find
         duplicates. The hash is taken over the canonical rows in the order of the log, so that it
         depends neither on the format nor on the names of its columns, nor on the size of a shard.
-        The rows of a query stand in the order of their ids.
+        The rows of a query stand in the order of their ids; those of a database are kept in the
+        file `kept`, and read from there the next time.
 
         Raises:
             InputError: If there is no such file, it is of no known format, or the query is wrong.
@@ -47,7 +54,7 @@ class RequestLogFiles:
         folder.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".shards-", dir=folder))
         try:
-            with log_files(source, workspace, draft) as files:
+            with log_files(source, workspace, draft, kept) as files:
                 log = _frozen(source, files, draft, shard_requests)
             _put(draft, folder / "shards")
         finally:

@@ -14,8 +14,19 @@ NO_STORE_HINT = "Fetch the files first, or name them without a query."
 
 
 @contextmanager
-def log_files(source: RequestLogSource, workspace: Path, draft: Path) -> Iterator[list[LogFile]]:
-    """Give the files of a log; a query is run once, and its rows lie in `draft` meanwhile.
+def log_files(
+    source: RequestLogSource, workspace: Path, draft: Path, kept: Path | None
+) -> Iterator[list[LogFile]]:
+    """Give the files of a log; the rows of a query are a file too.
+
+    A query over files is run anew, so that a file that has changed is seen. A database is asked
+    once: its rows are kept, for as long as the file `kept` is.
+
+    Args:
+        source: As the proposal names it.
+        workspace: Where paths start.
+        draft: A folder for rows that are not kept.
+        kept: Where the rows of a database lie, or are to lie, once all is read; None keeps none.
 
     Raises:
         InputError: If there is no such file, it is of no known format, or the query is wrong.
@@ -25,9 +36,17 @@ def log_files(source: RequestLogSource, workspace: Path, draft: Path) -> Iterato
     if not source.query:
         yield _named(source.path, workspace)
         return
+    if not source.database_env:
+        kept = None
+    if kept is not None and kept.exists():
+        yield [_local(kept)]
+        return
     rows = draft / "query.parquet"
     try:
         yield [_local(_queried(source, workspace, rows))]
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            rows.replace(kept)
     finally:
         rows.unlink(missing_ok=True)
 

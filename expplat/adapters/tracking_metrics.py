@@ -108,9 +108,9 @@ def _better(report: ReplayReport, arm: str) -> Numbers:
 
 
 def _relative(effect: Effect) -> float | None:
-    """Return the difference as a share of control; None where control is 0 or not known."""
-    if effect.relative is not None or effect.difference is None or not effect.control:
-        return effect.relative
+    """Return the difference over control, so that all metrics are told in the same way."""
+    if effect.difference is None or not effect.control:
+        return None
     return effect.difference / abs(effect.control)
 
 

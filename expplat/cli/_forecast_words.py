@@ -18,8 +18,10 @@ def tell_forecast(found: Forecast) -> None:
         f"{found.calls_left:,} of them still to be made."
     )
     if found.usd is None or found.minutes is None:
-        say("What they cost and tell is not known before a first replay. One with a small budget,")
-        say(f"such as `expplat replay {found.slug} --budget-minutes 1`, shows it; no call is wasted.")
+        say(
+            "What they cost and tell is not known before a first replay. A small budget, "
+            f"as in `expplat replay {found.slug} --budget-minutes 1`, shows it; no call is wasted."
+        )
     else:
         say(
             f"Expected: {amount(found.usd, 'usd')} and {number(found.minutes)} minutes, by the "

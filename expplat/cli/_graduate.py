@@ -5,8 +5,9 @@ from __future__ import annotations
 import typer
 
 from expplat.cli._entry import command, desk, platform
-from expplat.cli._say import stepped
+from expplat.cli._say import stepped, warn
 from expplat.cli._words import AsJson, Slug
+from expplat.errors import TrackingError
 
 
 def register(app: typer.Typer) -> None:
@@ -20,4 +21,11 @@ def register(app: typer.Typer) -> None:
         """
         from expplat.flow.graduate import graduate
 
-        stepped(graduate(slug, desk=desk(platform())), as_json=as_json)
+        here = platform()
+        outcome = graduate(slug, desk=desk(here))
+        if outcome.is_new:
+            try:
+                here.tracking.promote_model(slug)
+            except TrackingError as error:
+                warn(f"MLflow's champion is still control. {error.message}")
+        stepped(outcome, as_json=as_json)

@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @command(app, "replay")
-    def replay_command(
+    def replay_command(  # noqa: PLR0913  (one parameter an option)
         slug: Annotated[str | None, typer.Argument(help="The POC; not needed with --sync.")] = None,
         engine: Annotated[
             EngineName, typer.Option(help="`local`: worker processes without Ray, same verdict.")

@@ -100,6 +100,9 @@ class Effect:
     method: str
     """Such as `paired t (CR2)`; with the effect and n enough to do it again by hand."""
 
+    alpha: float | None = None
+    """Two-sided level of the interval; None where it is that of the plan of an online test."""
+
     segment: str = ""
     """The requests that it is about, such as `topic=syntax`; empty for all of them."""
 
@@ -107,7 +110,9 @@ class Effect:
     """True where the value was read from a clock, so that no second run gives the same digits."""
 
     relative: float | None = None
-    """Difference over control, shown, never judged."""
+    """How much more than control, shown, never judged: online the difference over control; in a
+    replay, for latency and cost, the geometric mean of the requests' own ratios, or the ratio of
+    the quantiles, less one."""
 
     relative_low: float | None = None
     relative_high: float | None = None

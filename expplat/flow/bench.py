@@ -47,6 +47,7 @@ def planned(poc: Poc, proposal: Proposal, bench: Bench, attempt: int) -> Iterato
             workspace=bench.workspace,
             folder=incoming,
             shard_requests=proposal.measurement.shard_requests,
+            kept=bench.state_dir / "queries" / f"{_query_id(poc, attempt)}.parquet",
         )
         made_of = _Ingredients(poc.newest.proposal_sha256, log, code, prices, attempt)
         folder = root / made_of.replay_id
@@ -55,6 +56,11 @@ def planned(poc: Poc, proposal: Proposal, bench: Bench, attempt: int) -> Iterato
         yield _plan(proposal, made_of, bench.workspace, folder)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
+
+
+def _query_id(poc: Poc, attempt: int) -> str:
+    """Return what the rows of a database go by: one answer for each measurement of a revision."""
+    return sha256_of((poc.newest.proposal_sha256, attempt))[:16]
 
 
 class _Ingredients(NamedTuple):

@@ -65,13 +65,14 @@ def effect_on(
     noise = _noise(material, metric, alpha, within) if is_comparable else None
     effect = replace(
         _effect(material, metric, pairs, found),
+        alpha=alpha,
         segment=segment,
         noise_low=noise.low if noise else None,
         noise_high=noise.high if noise else None,
     )
     if not is_comparable:
         return effect
-    effect = _with_ratio(effect, metric, pairs, alpha)
+    effect = _with_ratio(effect, material, metric, pairs, alpha)
     return _with_failures_dropped(effect, material, metric, alpha, within)
 
 
@@ -87,7 +88,8 @@ def trust_effect(material: Material, metric: Metric, alpha: float = DEFAULT_ALPH
     is_comparable = material.is_control_logged or not is_latency(metric)
     found = _interval(material, metric, pairs, alpha) if is_comparable else _two_clocks(pairs)
     effect = _effect(material, metric, pairs, found)
-    return replace(effect, method=f"replayed control less production, {effect.method}")
+    method = f"replayed control less production, {effect.method}"
+    return replace(effect, alpha=alpha, method=method)
 
 
 def alpha_for(metric: str, gates: Iterable[Gate], alpha_of: AlphaOf) -> float:
@@ -151,20 +153,32 @@ def _noise(
     return _interval(material, metric, again, alpha) if len(again.first) >= 2 else None
 
 
-def _with_ratio(effect: Effect, metric: Metric, pairs: Pairs, alpha: float) -> Effect:
-    """Add the geometric-mean ratio where all values are above 0, as latencies and costs are."""
+def _with_ratio(
+    effect: Effect, material: Material, metric: Metric, pairs: Pairs, alpha: float
+) -> Effect:
+    """Add treatment over control where all values are above 0, as latencies and costs are."""
     if not is_timed(metric) or not len(pairs.first):
         return effect
-    each = by_request(pairs)
-    if min(each.first.min(), each.second.min()) <= 0:
+    if min(pairs.first.min(), pairs.second.min()) <= 0:
         return effect
-    found = paired.geometric_mean_ratio(each.first, each.second, each.clusters, alpha=alpha)
+    found = _ratio(material, metric, pairs, alpha)
     return replace(
         effect,
         relative=_less_one(found.estimate),
         relative_low=_less_one(found.low),
         relative_high=_less_one(found.high),
     )
+
+
+def _ratio(material: Material, metric: Metric, pairs: Pairs, alpha: float) -> Interval:
+    """Return the ratio of the quantiles, or of the typical request: the geometric mean."""
+    if metric.kind is MetricKind.QUANTILE:
+        q, seed = quantile_of(metric), material.measurement.seed
+        return paired.quantile_ratio(
+            pairs.first, pairs.second, q, pairs.groups, alpha=alpha, seed=seed
+        )
+    each = by_request(pairs)
+    return paired.geometric_mean_ratio(each.first, each.second, each.clusters, alpha=alpha)
 
 
 def _with_failures_dropped(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from expplat.domain.gate import Ruling, Verdict
+from expplat.domain.gate import Gate, Ruling, Verdict
 from expplat.domain.proposal import Proposal
 from expplat.domain.replay import Limits, ReplayPlan, ReplayReport, joint_ruling
 from expplat.flow import evidence
@@ -57,18 +57,14 @@ def measure(plan: ReplayPlan, proposal: Proposal, bench: Bench, runner: Runner) 
         found = _look(plan, proposal, bench, fractions)
         if cut:
             report = _report(plan, runner, started_at, found, stopped=cut)
-            return replace(
-                report, is_cut=True, verdicts=unruled(report.verdicts, cut)
-            )
-        if round_ < plan.rounds and _is_clear(found.verdicts):
+            return replace(report, is_cut=True, verdicts=unruled(report.verdicts, cut))
+        if round_ < plan.rounds and _is_clear(found.verdicts, proposal.offline_gates):
             why = f"The answer was clear after {found.measured:,} of {plan.requests:,} requests."
             return _report(plan, runner, started_at, found, stopped=why)
     return _report(plan, runner, started_at, found)
 
 
-def _look(
-    plan: ReplayPlan, proposal: Proposal, bench: Bench, fractions: list[float]
-) -> Gathered:
+def _look(plan: ReplayPlan, proposal: Proposal, bench: Bench, fractions: list[float]) -> Gathered:
     """Return what is known now, each gate judged at the level that this look may spend."""
     if plan.rounds == 1:
         return evidence.gathered(plan, proposal, bench.journal, lambda gate: gate.alpha)
@@ -81,9 +77,15 @@ def _look(
     )
 
 
-def _is_clear(verdicts: tuple[Verdict, ...]) -> bool:
-    """Whether more requests could hardly change what becomes of the POC."""
-    return joint_ruling(verdicts) is not Ruling.UNKNOWN
+def _is_clear(verdicts: tuple[Verdict, ...], gates: tuple[Gate, ...]) -> bool:
+    """Whether more requests could hardly change what becomes of the POC.
+
+    A gate on every value of a segment may not have met a rare one yet; so it can only fail early.
+    """
+    ruling = joint_ruling(verdicts)
+    if any((gate.segment or "").endswith("=*") for gate in gates):
+        return ruling is Ruling.FAIL
+    return ruling is not Ruling.UNKNOWN
 
 
 def _report(

@@ -268,9 +268,17 @@ class RequestLogs(Protocol):
     """Recorded requests."""
 
     def freeze(
-        self, source: RequestLogSource, *, workspace: Path, folder: Path, shard_requests: int
+        self,
+        source: RequestLogSource,
+        *,
+        workspace: Path,
+        folder: Path,
+        shard_requests: int,
+        kept: Path | None = None,
     ) -> FrozenLog:
         """Check every row and write the shards into `folder`; nothing is left of a broken log.
+
+        A database is asked once: its rows are kept in the file `kept`, and read from there after.
 
         Raises:
             FaultsError: With every fault of the log (the first hundred).
@@ -329,6 +337,13 @@ class Tracking(Protocol):
 
         Raises:
             TrackingError: If MLflow is out of reach.
+        """
+
+    def promote_model(self, slug: str) -> None:
+        """Make the treatment of a POC the champion among its registered models.
+
+        Raises:
+            TrackingError: If MLflow is out of reach, or has no such model.
         """
 
     def probe(self) -> str:

@@ -23,8 +23,8 @@ from expplat.flow.ports import (
     UnitOfWork,
 )
 
-SHOWN_OF_EACH = 8
-"""Requests whose calls MLflow is given one by one: so many of the worst, so many at random."""
+SHOWN_OF_EACH = 10
+"""Requests whose calls MLflow is given: so many of the worst, of the best, and at random."""
 
 
 class Replayed(NamedTuple):
@@ -137,11 +137,11 @@ def _attempt(poc: Poc, again: bool) -> int:
 
 
 def _shown(report: ReplayReport) -> frozenset[int]:
-    """Return the positions of the requests that MLflow shows in full: the worst, some at random."""
-    worst = {delta.position for delta in report.worst[:SHOWN_OF_EACH] if delta.position >= 0}
+    """Return the positions of the requests that MLflow shows call by call."""
+    moved = (*report.worst[:SHOWN_OF_EACH], *report.best[:SHOWN_OF_EACH])
     drawn = random.Random(report.plan.replay_id)  # noqa: S311  (a sample to look at)
     some = drawn.sample(range(report.plan.requests), min(SHOWN_OF_EACH, report.plan.requests))
-    return frozenset(worst.union(some))
+    return frozenset((*some, *(delta.position for delta in moved if delta.position >= 0)))
 
 
 def _step(report: ReplayReport) -> Step:

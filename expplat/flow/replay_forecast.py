@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from expplat.domain.forecast import Forecast, GateForecast, RepeatForecast
 from expplat.domain.gate import Gate, GateKind
 from expplat.domain.poc import Poc, Stage
-from expplat.domain.proposal import Proposal
 from expplat.domain.replay import CONTROL, TREATMENT, ReplayPlan, ReplayReport
 from expplat.flow.bench import Bench, planned
 from expplat.flow.desk import Desk
@@ -45,7 +42,7 @@ def forecast(slug: str, *, desk: Desk, bench: Bench) -> Forecast:
             calls_left=max(0, left),
             usd=_usd_of_call(known) * left if known else None,
             minutes=_minutes(known, plan, left) if known else None,
-            gates=tuple(_gate(gate, plan, proposal, known) for gate in proposal.offline_gates),
+            gates=tuple(_gate(gate, plan, known) for gate in proposal.offline_gates),
             repeats=_repeats(known, plan) if known else (),
             primary_unit=_unit(plan, proposal.problem.primary_metric),
             learnt_from=known.plan.replay_id if known else "",
@@ -77,12 +74,10 @@ def _minutes(report: ReplayReport, plan: ReplayPlan, calls: int) -> float:
     return calls * mean_ms / at_once / 60_000
 
 
-def _gate(
-    gate: Gate, plan: ReplayPlan, proposal: Proposal, known: ReplayReport | None
-) -> GateForecast:
+def _gate(gate: Gate, plan: ReplayPlan, known: ReplayReport | None) -> GateForecast:
     metric = next(metric for metric in plan.metrics if metric.name == gate.metric)
     effect = known.effect_on(metric.name) if known and not gate.segment else None
-    sd = None if effect is None else spread_of(effect, _judged_at(gate, proposal.offline_gates))
+    sd = None if effect is None else spread_of(effect)
     applies = effect.n_control / max(1, known.measured) if effect and known else 1.0
     requests = round(plan.requests * min(1.0, applies))
     smallest = None
@@ -101,10 +96,6 @@ def _gate(
 
 def _unit(plan: ReplayPlan, metric: str) -> str:
     return next(one.unit for one in plan.metrics if one.name == metric)
-
-
-def _judged_at(gate: Gate, gates: Iterable[Gate]) -> float:
-    return min(one.alpha for one in gates if one.metric == gate.metric)
 
 
 def _repeats(report: ReplayReport, plan: ReplayPlan) -> tuple[RepeatForecast, ...]:

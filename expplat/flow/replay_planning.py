@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 from expplat.domain.gate import Effect, Gate, GateKind
 from expplat.domain.planning import ReplaySize, ReplaySizes
@@ -42,7 +41,7 @@ def sizes_of_replay(story: Story, joint_power: float) -> ReplaySizes:
         )
     gates = story.proposal.offline_gates
     each = power.power_of_each(joint_power, len(gates) - 1)
-    sizes = tuple(size for gate in gates if (size := _size(gate, report, gates, each)) is not None)
+    sizes = tuple(size for gate in gates if (size := _size(gate, report, each)) is not None)
     if not sizes:
         raise InputError(
             f"The replay of {slug} holds too little to plan by: no gate's effect has an interval "
@@ -64,15 +63,12 @@ def sizes_of_replay(story: Story, joint_power: float) -> ReplaySizes:
     )
 
 
-def _size(
-    gate: Gate, report: ReplayReport, gates: Iterable[Gate], each: float
-) -> ReplaySize | None:
+def _size(gate: Gate, report: ReplayReport, each: float) -> ReplaySize | None:
     effect = report.effect_on(gate.metric or "")
     distance = gate.min_effect if gate.kind is GateKind.SUPERIORITY else gate.margin
     if effect is None or not distance or gate.segment:
         return None
-    judged_at = min(one.alpha for one in gates if one.metric == gate.metric)
-    sd = spread_of(effect, judged_at)
+    sd = spread_of(effect)
     if sd is None:
         return None
     is_two_sided = gate.kind is GateKind.EQUIVALENCE
@@ -92,10 +88,12 @@ def _size(
     )
 
 
-def spread_of(effect: Effect, alpha: float) -> float | None:
+def spread_of(effect: Effect) -> float | None:
     """Return the standard deviation of the paired differences; None where no width shows it."""
-    n = effect.n_control
+    n, alpha = effect.n_control, effect.alpha
     if effect.low is None or effect.high is None or n < 2 or effect.high <= effect.low:
+        return None
+    if alpha is None:
         return None
     is_exact = effect.method == PAIRED_T
     critical = critical_t(alpha, n - 1) if is_exact else critical_z(alpha)

@@ -16,9 +16,10 @@ import pytest
 from expplat.adapters.journal_files import journal_path
 from expplat.adapters.local_replay import LocalEngine
 from expplat.adapters.replay_journal import ReplayJournal
+from expplat.adapters.replay_order import Interleaving
 from expplat.domain.plain import canonical_json
 from expplat.domain.proposal import Variant
-from expplat.domain.replay import CONTROL, TREATMENT
+from expplat.domain.replay import CONTROL, TREATMENT, Limits
 from expplat.errors import ConflictError, TryLaterError
 from tests.adapters.replay.running import (
     ALL,
@@ -208,3 +209,48 @@ def test_a_row_is_one_line_of_canonical_json(make_plan):
     (line,) = journal_path(plan, 0).read_bytes().splitlines()
     assert canonical_json(json.loads(line)) == line
     assert {CONTROL, TREATMENT} <= set(json.loads(line)["calls"])
+
+
+def test_a_budget_that_is_spent_stops_the_run_and_the_next_one_goes_on(make_plan, tmp_path):
+    note = tmp_path / "note"
+    both = Variant(use="pocs.trouble.variants:sound", params={"note": str(note)})
+    plan = make_plan(requests=30, control=both, treatment=both)
+
+    first = LocalEngine().run(plan, silent, Limits(budget_usd=0.0002))
+    done = journal_lines(plan)
+    second = LocalEngine().run(plan, silent, Limits(budget_usd=0.0002))
+    last = LocalEngine().run(plan, silent, ALL)
+
+    assert "budget of 0.0002 USD is spent" in first
+    assert "budget of 0.0002 USD is spent" in second
+    assert 0 < done < 30
+    assert (last, journal_lines(plan)) == ("", 30)
+    assert surplus(plan, note).total() == 0
+
+
+def test_rounds_are_run_up_to_the_one_that_is_asked_for(make_plan):
+    plan = make_plan(requests=60, measurement={"early_stop": True, "aa_requests": 0})
+    done = []
+
+    for number in (1, 3, 5):
+        LocalEngine().run(plan, silent, Limits(round=number))
+        done.append(journal_lines(plan))
+
+    assert 0 < done[0] < done[1] < done[2] == 60
+
+
+def test_where_calls_overlap_the_timed_requests_are_answered_first(make_plan):
+    measurement = {"concurrency": 4, "latency_requests": 6, "shard_requests": 10, "workers": 1}
+    plan = make_plan(requests=30, measurement=measurement)
+
+    LocalEngine().run(plan, silent, ALL)
+
+    order = Interleaving(plan.measurement, plan.requests)
+    for shard in range(plan.shards):
+        lines = journal_path(plan, shard).read_bytes().splitlines()
+        timed = [order.is_timed(json.loads(line)["position"]) for line in lines]
+        assert timed == sorted(timed, reverse=True)
+    rows = {row.position: row for row in ReplayJournal().rows(plan)}
+    assert {n for n, row in rows.items() if row.calls[CONTROL].is_timed} == {
+        n for n in range(30) if order.is_timed(n)
+    }

@@ -32,6 +32,7 @@ class Deadly:
         return getattr(self, kind)(request)
 
     def hangs_deaf(self, request: Request) -> None:
+        noted(f"{self.note}.hung", request)
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         ctypes.CDLL(None).sleep(600)
 
