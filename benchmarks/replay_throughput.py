@@ -105,10 +105,9 @@ def main() -> None:
         seconds = sorted(whole_s(engine, given.requests) for _ in range(given.rounds))
         middle = statistics.median(seconds)
         wrong |= middle > LONGEST_S
-        sys.stdout.write(
-            f"{middle / LONGEST_S:.2f} x the {LONGEST_S:.0f} s allowed: {given.requests} requests x 2 "
-            f"on {engine} in {middle:.1f} s ({seconds[0]:.1f} to {seconds[-1]:.1f})\n"
-        )
+        share = f"{middle / LONGEST_S:.2f} x the {LONGEST_S:.0f} s allowed"
+        spread = f"{middle:.1f} s ({seconds[0]:.1f} to {seconds[-1]:.1f})"
+        sys.stdout.write(f"{share}: {given.requests} requests x 2 on {engine} in {spread}\n")
         sys.stdout.flush()
     works = {
         "computes": Work(name="compute", amount=blocks_of(1000 * SLEEP_S)),

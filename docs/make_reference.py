@@ -32,6 +32,7 @@ from expplat.domain.gate import GateKind
 from expplat.domain.metric import Metric
 from expplat.errors import ExpplatError
 from expplat.gates import GATES, health
+from expplat.gates.replay_trust import trust_verdict
 from expplat.metrics import catalogue
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -294,9 +295,11 @@ def _metric_names() -> Iterable[str]:
 
 def gates() -> Iterator[str]:
     """Give the docstring of every kind of gate, as its rule states it."""
+    rules: dict[GateKind, Callable[..., Any]] = {**GATES, GateKind.REPLAY_TRUST: trust_verdict}
     for kind in GateKind:
-        rule: Callable[..., Any] = GATES.get(kind) or getattr(health, kind.value)
-        yield f"### `{kind.value}`\n\n{inspect.getdoc(rule)}\n"
+        rule = rules.get(kind) or getattr(health, kind.value)
+        said = (inspect.getdoc(rule) or "").partition("\n\nArgs:")[0]
+        yield f"### `{kind.value}`\n\n{said}\n"
 
 
 def _line(text: str) -> str:

@@ -7,7 +7,7 @@ A million rows are written and read by hand some ten times faster than through `
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -66,14 +66,19 @@ def key_of(found: bytes) -> tuple[int, int]:
     return plain["position"], plain["repeat"]
 
 
-def spent_usd_of(found: bytes) -> Decimal:
+def spent_usd_of(found: bytes, unpaid: Collection[str]) -> Decimal:
     """Return what the calls of a line's row cost; kept answers were paid for another time.
+
+    Args:
+        found: The line.
+        unpaid: Arms that nobody calls, whose costs are those of a recording.
 
     Raises:
         ValueError, TypeError, AttributeError, KeyError, ArithmeticError: If it is no row.
     """
-    calls = json.loads(found)["calls"].values()
-    return sum((Decimal(call["cost_usd"]) for call in calls if not call["is_kept"]), Decimal(0))
+    calls = json.loads(found)["calls"]
+    paid = (call for arm, call in calls.items() if arm not in unpaid and not call["is_kept"])
+    return sum((Decimal(call["cost_usd"]) for call in paid), Decimal(0))
 
 
 def line(plain: Mapping[str, Any]) -> bytes:

@@ -58,6 +58,7 @@ class LocalCrew:
     """Supervisors in threads of this process, which take shard after shard from one queue."""
 
     def __init__(self, hosting: Hosting) -> None:
+        self._plan = hosting.plan
         workers = range(hosting.plan.measurement.workers)
         self._supervisors = [Supervisor(hosting, slot) for slot in workers]
         self._waiting: deque[int] = deque()
@@ -102,7 +103,8 @@ class LocalCrew:
                     self._show(watch)
                     for future in done:
                         future.result()
-                    must_be_few(sum(supervisor.fatal for supervisor in self._supervisors))
+                    fatal = sum(supervisor.fatal for supervisor in self._supervisors)
+                    must_be_few(fatal, self._plan)
             except BaseException:
                 self._waiting.clear()
                 for supervisor in self._supervisors:

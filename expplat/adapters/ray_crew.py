@@ -243,7 +243,7 @@ class RayCrew:
         if outcome.error is not None:
             raise raised_again(*outcome.error)
         self._fatal[place.slot] = max(self._fatal[place.slot], outcome.fatal)
-        must_be_few(self._fatal.total())
+        must_be_few(self._fatal.total(), self._hosting.plan)
         self._lost[place.slot] = 0
         return outcome.stopped
 

@@ -11,7 +11,8 @@ from expplat.adapters.journal_files import claim, journal_path, locked, whole_li
 from expplat.adapters.journal_rows import BROKEN, spent_usd_of
 from expplat.adapters.replay_order import Sweep
 from expplat.adapters.shard_notes import finished_rows
-from expplat.domain.replay import ReplayPlan
+from expplat.adapters.variant_loading import logged_system
+from expplat.domain.replay import CONTROL, PRODUCTION_LOG, TREATMENT, ReplayPlan
 
 ENGINE_WAIT_S = 2.0
 """How long an engine waits for another one that runs the same replay."""
@@ -54,11 +55,14 @@ class Progressed:
 
     def spent_usd(self) -> Decimal:
         """Return what the journalled calls cost; a broken line is for the reader to complain of."""
+        variants = {CONTROL: self._plan.control, TREATMENT: self._plan.treatment}
+        logged = {arm for arm, variant in variants.items() if logged_system(variant.use)}
+        unpaid = logged | {PRODUCTION_LOG}
         spent = Decimal(0)
         for shard in range(self._plan.shards):
             for line in whole_lines(journal_path(self._plan, shard)):
                 try:
-                    spent += spent_usd_of(line)
+                    spent += spent_usd_of(line, unpaid)
                 except BROKEN:
                     continue
         return spent

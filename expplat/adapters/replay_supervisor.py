@@ -20,6 +20,7 @@ from expplat.adapters.shard_notes import (
     note_fatal,
 )
 from expplat.adapters.worker_child import Hosting, PrintedLog, WorkerChild
+from expplat.domain.replay import ReplayPlan
 from expplat.domain.request import ErrorKind
 from expplat.errors import EngineError, ExpplatError, FaultsError, InputError
 
@@ -36,7 +37,9 @@ DEATHS_ELSEWHERE = 3
 """Processes that may end outside any call, in one run, before the engine gives up."""
 
 FATAL_CALLS = 10
-"""Calls that may end their processes, in one run, before the engine gives up."""
+FATAL_SHARE = 0.05
+"""Calls that may end their processes, in one run, before the engine gives up: so many, or this
+share of all that are planned."""
 
 FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT, None})
 """Exit codes of a worker that somebody else may have ended; None where even the keeper is gone."""
@@ -209,7 +212,8 @@ class Supervisor:
     def _poison(self, shard: int, call: NotedCall, kind: ErrorKind) -> None:
         note_fatal(self._plan, shard, call.key, kind)
         self.fatal += 1
-        must_be_few(self.fatal, f"{call.arm} on the request at position {call.position}")
+        which = f"{call.arm} on the request at position {call.position}"
+        must_be_few(self.fatal, self._plan, which)
 
     def _give_up_at_last(self) -> None:
         """Count a process that ended outside any call."""
@@ -223,9 +227,9 @@ class Supervisor:
             )
 
 
-def must_be_few(fatal: int, last: str = "") -> None:
+def must_be_few(fatal: int, plan: ReplayPlan, last: str = "") -> None:
     """Raise EngineError where so many calls have ended their processes that it makes no sense."""
-    if fatal > FATAL_CALLS:
+    if fatal > max(FATAL_CALLS, FATAL_SHARE * 2 * plan.rows):
         which = f", the last one {last}" if last else ""
         raise EngineError(
             f"{fatal} calls ended their processes{which}.",

@@ -9,6 +9,7 @@ ALLOWED = (
     "CUDA_*",
     "HF_HOME",
     "HOME",
+    "KMP_*",
     "LANG",
     "LANGUAGE",
     "LC_*",

@@ -36,9 +36,7 @@ class Replayed(NamedTuple):
     """False where the same evidence had been judged before."""
 
 
-def replay(
-    slug: str, *, desk: Desk, bench: Bench, runner: Runner, again: bool = False
-) -> Replayed:
+def replay(slug: str, *, desk: Desk, bench: Bench, runner: Runner, again: bool = False) -> Replayed:
     """Replay the request log through control and treatment, judge the offline gates, commit.
 
     Safe to repeat: the same file, code, log and prices are judged once, unless `again` asks for a

@@ -30,7 +30,9 @@ NUMBERS = itertools.count()
 NO_BENCH = SimpleNamespace()  # an illegal step must be refused before anything is measured
 
 VERBS = {
-    "replay": (lambda desk: replay(SLUG, desk=desk, bench=NO_BENCH, runner=NO_BENCH), Stage.REPLAYED),
+    "replay": (
+        lambda desk: replay(SLUG, desk=desk, bench=NO_BENCH, runner=NO_BENCH), Stage.REPLAYED
+    ),
     "promote": (lambda desk: promote(SLUG, desk=desk, bench=NO_BENCH), Stage.PROMOTED),
     "ramp": (lambda desk: ramp(SLUG, desk=desk), Stage.PROMOTED),
     "graduate": (lambda desk: graduate(SLUG, desk=desk), Stage.GRADUATED),

@@ -140,6 +140,29 @@ def test_a_query_runs_in_the_database_that_a_variable_names(workspace, tmp_path,
     assert rows[0]["expected"] == {"relevant_ids": ["d2", "d3"]}
 
 
+def test_a_database_is_asked_once_for_as_long_as_its_rows_are_kept(
+    workspace, tmp_path, monkeypatch
+):
+    path = tmp_path / "logs.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE asked (request_id TEXT, input TEXT)")
+        database.execute("""INSERT INTO asked VALUES ('1', '{"question": "a"}')""")
+    monkeypatch.setenv("REQUESTS_DATABASE", f"sqlite:///{path}")
+    source = RequestLogSource(database_env="REQUESTS_DATABASE", query="SELECT * FROM asked")
+
+    def frozen(kept):
+        return RequestLogFiles().freeze(
+            source, workspace=workspace, folder=tmp_path / "frozen", shard_requests=10, kept=kept
+        )
+
+    first = frozen(tmp_path / "queries" / "1.parquet")
+    with sqlite3.connect(path) as database:
+        database.execute("""INSERT INTO asked VALUES ('2', '{"question": "b"}')""")
+
+    assert frozen(tmp_path / "queries" / "1.parquet") == first
+    assert frozen(tmp_path / "queries" / "2.parquet").requests == 2
+
+
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_a_variable_that_is_not_set_is_named(workspace, tmp_path, monkeypatch, value):
     monkeypatch.delenv("REQUESTS_DATABASE", raising=False)
