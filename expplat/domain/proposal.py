@@ -191,6 +191,10 @@ class Measurement:
     shard_requests: Annotated[int, Ge(1), Le(100_000)] = 50
     """Requests in one shard: the unit of work that an actor is handed."""
 
+    max_control_error_fraction: Annotated[float, Ge(0), Lt(1)] = 0.01
+    """Largest share of control's calls that may fail; beyond it nothing is ruled, for a gain
+    against something that fails is no gain. A treatment's failures count against it anyway."""
+
     errors: Literal["worst", "drop_pair"] = "worst"
     """What a failed call counts as: the metric's worst value, or nothing (both are shown)."""
 

@@ -64,11 +64,12 @@ def gathered(
     trust = trust_effect(material, primary, alpha_of(trust_gate))
     judged = judged_effects(material, plan.metrics, proposal.offline_gates, effects, alpha_of)
     worst, best = extremes(material, primary, plan, journal)
+    arms = _arms(material, plan, journal)
     return Gathered(
-        arms=_arms(material, plan, journal),
+        arms=arms,
         effects=effects,
         segments=segment_effects(material, primary),
-        verdicts=verdicts_of(plan, proposal, judged, trust),
+        verdicts=verdicts_of(plan, proposal, judged, (arms[CONTROL], trust)),
         stages=stage_deltas(material),
         variance=variance_of(material, primary),
         trust=trust,

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from expplat.domain.gate import Effect, Gate, Ruling, Verdict
 from expplat.domain.proposal import Proposal
-from expplat.domain.replay import ReplayPlan, ReplayReport
+from expplat.domain.replay import CONTROL, ArmSummary, ReplayPlan, ReplayReport
 from expplat.gates import judge
+from expplat.gates.replay_health import control_verdict
 from expplat.gates.replay_trust import trust_verdict
 
 
@@ -16,14 +17,26 @@ def verdicts_of(
     plan: ReplayPlan,
     proposal: Proposal,
     judged: Iterable[tuple[Gate, Effect | None]],
-    trust: Effect | None,
+    evidence: tuple[ArmSummary, Effect | None],
 ) -> tuple[Verdict, ...]:
-    """Judge each gate on each effect that it is asked of, and then whether the log is trusted."""
-    verdicts = tuple(judge(gate, effect) for gate, effect in judged)
-    if trust is None:
-        return verdicts
-    primary = next(one for one in plan.metrics if one.name == proposal.problem.primary_metric)
-    return (*verdicts, trust_verdict(trust, proposal.offline_gates, primary))
+    """Judge each gate on each effect that it is asked of, then control and the log.
+
+    Args:
+        plan: The replay.
+        proposal: The revision that it stands on.
+        judged: The gates, each with an effect.
+        evidence: Control in numbers, and its effect against what production answered, if any.
+    """
+    control, trust = evidence
+    verdicts = [judge(gate, effect) for gate, effect in judged]
+    largest = plan.measurement.max_control_error_fraction
+    failing = control_verdict(sum(control.errors.values()), control.calls, largest)
+    if failing is not None:
+        verdicts.append(failing)
+    if trust is not None:
+        primary = next(one for one in plan.metrics if one.name == proposal.problem.primary_metric)
+        verdicts.append(trust_verdict(trust, proposal.offline_gates, primary))
+    return tuple(verdicts)
 
 
 def unruled(verdicts: Iterable[Verdict], why: str) -> tuple[Verdict, ...]:
@@ -50,5 +63,6 @@ def verdicts_again(report: ReplayReport, proposal: Proposal) -> tuple[Verdict, .
             continue
         parts = [verdict.effect for verdict in report.verdicts if verdict.gate == gate]
         judged += [(gate, effect) for effect in parts or [None]]
-    verdicts = verdicts_of(report.plan, proposal, judged, report.trust)
+    evidence = report.arms[CONTROL], report.trust
+    verdicts = verdicts_of(report.plan, proposal, judged, evidence)
     return unruled(verdicts, report.stopped) if report.is_cut else verdicts

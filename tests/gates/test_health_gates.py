@@ -20,6 +20,7 @@ from expplat.gates.health import (
     min_units,
     srm,
 )
+from expplat.gates.replay_health import control_verdict
 from tests.builders import COST, LATENCY, SUCCESS, T0, TICKETS, a_snapshot
 
 PASS, FAIL, UNKNOWN = Ruling
@@ -175,3 +176,16 @@ def test_one_thing_amiss_keeps_its_own_gate_from_passing(changed, kind):
     verdicts = health_verdicts(Health(), snapshot, [LATENCY], srm_p=0.5)
 
     assert kind in {verdict.gate.kind for verdict in verdicts if verdict.ruling is not PASS}
+
+
+def test_a_control_that_fails_on_one_call_in_fifty_lets_nothing_pass() -> None:
+    found = control_verdict(20, 1_000, 0.01)
+
+    assert found is not None
+    assert (found.ruling, found.gate.kind) == (Ruling.UNKNOWN, GateKind.DATA_QUALITY)
+    assert "2 % of its calls, 1 % are allowed" in found.sentence
+
+
+@pytest.mark.parametrize(("failed", "calls"), [(0, 0), (0, 10), (10, 1_000)])
+def test_a_control_that_fails_no_more_than_allowed_stands_in_nobody_s_way(failed, calls) -> None:
+    assert control_verdict(failed, calls, 0.01) is None
