@@ -71,12 +71,12 @@ $(MADE)-uv:
 	@touch $@
 
 $(MADE)-run: requirements.lock pyproject.toml | $(MADE)-uv
-	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
 	@touch $@
 
 $(MADE)-dev: requirements-dev.lock pyproject.toml | $(MADE)-uv
-	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.lock
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -89,7 +89,7 @@ $(PEERS)/.made: tests/peers/requirements.lock | $(MADE)-uv
 HARNESS_LOCKS := $(addprefix benchmarks/harnesses/,requirements.lock package.json package-lock.json)
 $(HARNESSES)/.made: $(HARNESS_LOCKS) | $(MADE)-uv
 	$(BIN)/uv venv -q --clear --no-python-downloads --python 3.11 $(HARNESSES)
-	$(BIN)/uv pip install -q --compile-bytecode --python $(HARNESSES)/bin/python --require-hashes -r $<
+	$(BIN)/uv pip install -q --python $(HARNESSES)/bin/python --require-hashes -r $<
 	cp $(filter %.json,$^) $(HARNESSES)/
 	! command -v npm >/dev/null || npm install --prefix $(HARNESSES) --silent --omit=optional \
 	  --ignore-scripts --no-audit --no-fund --omit-lockfile-registry-resolved=true

@@ -12,7 +12,7 @@ from expplat.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Engine as SqlEngine
 
-    from expplat.adapters.pages import Pages
+    from expplat.adapters.report.pages import Pages
     from expplat.flow.bench import Bench
     from expplat.flow.desk import Desk
     from expplat.flow.measure import Runner
@@ -47,7 +47,7 @@ def tables() -> Tables:
 
 def pages() -> Pages:
     """Return what draws pages."""
-    from expplat.adapters.pages import Pages
+    from expplat.adapters.report.pages import Pages
 
     return Pages()
 
@@ -116,31 +116,31 @@ class Platform:
     @cached_property
     def variant_code(self) -> VariantCode:
         """Probes technique code."""
-        from expplat.adapters.variant_code import WorkspaceCode
+        from expplat.adapters.replay.variant_code import WorkspaceCode
 
         return WorkspaceCode()
 
     @cached_property
     def request_logs(self) -> RequestLogs:
         """Reads request logs."""
-        from expplat.adapters.request_log import RequestLogFiles
+        from expplat.adapters.request_log.log import RequestLogFiles
 
         return RequestLogFiles()
 
     @cached_property
     def journal(self) -> Journal:
         """Reads what engines have journalled."""
-        from expplat.adapters.replay_journal import ReplayJournal
+        from expplat.adapters.replay.journal import ReplayJournal
 
         return ReplayJournal()
 
     def engine(self, name: str, *, ray_address: str = "") -> Engine:
         """Return the replay engine of that name: `ray` or `local`."""
         if name == "local":
-            from expplat.adapters.local_replay import LocalEngine
+            from expplat.adapters.replay.local_engine import LocalEngine
 
             return LocalEngine()
-        from expplat.adapters.ray_replay import RayEngine
+        from expplat.adapters.replay.ray_engine import RayEngine
 
         address = ray_address or self.settings.ray_address
         return RayEngine(address=address, state_dir=self.settings.state_dir)
@@ -162,14 +162,14 @@ class Platform:
     @cached_property
     def reports(self) -> Reports:
         """Writes reports as files."""
-        from expplat.adapters.report_files import ReportFiles
+        from expplat.adapters.report.files import ReportFiles
 
         return ReportFiles(self.pages)
 
     @cached_property
     def tracking(self) -> Tracking:
         """Copies replays to MLflow."""
-        from expplat.adapters.mlflow_tracking import MlflowTracking
+        from expplat.adapters.tracking.mlflow_tracking import MlflowTracking
 
         return MlflowTracking(uri=self.settings.tracking_uri, state_dir=self.settings.state_dir)
 

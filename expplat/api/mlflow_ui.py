@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from expplat.adapters.mlflow_store import (
+from expplat.adapters.tracking.store import (
     artifact_root,
     is_server,
     open_store,

@@ -29,7 +29,7 @@ def say_replay(
         lies_at: Where more stands: paths and addresses, each with a word before it, such as
             `report: replays/r_01/report.html`.
     """
-    from expplat.adapters.replay_reading import measured_text
+    from expplat.adapters.report.replay_reading import measured_text
 
     known = "" if is_new else " (judged before; nothing has changed since)"
     say_wrapped("", f"{proposal.slug}: {measured_text(report)}, both variants{known}.")
@@ -44,7 +44,7 @@ def say_replay(
 
 def say_gates(verdicts: Sequence[Verdict]) -> None:
     """Print verdicts, one below the other; sentences are broken between words."""
-    from expplat.adapters.replay_reading import gate_name
+    from expplat.adapters.report.replay_reading import gate_name
     from expplat.domain.wording import MARKS
 
     for verdict in verdicts:
@@ -59,8 +59,8 @@ def shown(text: str) -> str:
 
 def _say_stages(report: ReplayReport) -> None:
     """Print what each stage did to the mean latency, from control's to treatment's."""
-    from expplat.adapters.breakdown_reading import mean_latency, stage_name
-    from expplat.adapters.svg_waterfall import stage_tone
+    from expplat.adapters.report.breakdown_reading import mean_latency, stage_name
+    from expplat.adapters.report.svg_waterfall import stage_tone
     from expplat.domain.replay import CONTROL, TREATMENT
     from expplat.domain.wording import amount, interval
 
@@ -90,8 +90,8 @@ def _say_stages(report: ReplayReport) -> None:
 
 
 def _say_findings(report: ReplayReport, proposal: Proposal) -> None:
-    from expplat.adapters import breakdown_reading as breakdown
-    from expplat.adapters.replay_reading import claim_sentence
+    from expplat.adapters.report import breakdown_reading as breakdown
+    from expplat.adapters.report.replay_reading import claim_sentence
     from expplat.domain.wording import interval
 
     worst = breakdown.worst_segment(report)

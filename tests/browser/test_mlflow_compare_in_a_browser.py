@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from expplat.adapters.mlflow_tracking import MlflowTracking
+from expplat.adapters.tracking.mlflow_tracking import MlflowTracking
 from expplat.api.mlflow_ui import mount_mlflow
 from tests.adapters.pages.example_stories import proposal
 from tests.adapters.tracking.full_report import full_report, samples_of

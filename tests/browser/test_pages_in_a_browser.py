@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, sync_playwright
 from starlette.responses import HTMLResponse, Response
 
-from expplat.adapters.mlflow_tracking import MlflowTracking
-from expplat.adapters.pages import Pages
+from expplat.adapters.report.pages import Pages
+from expplat.adapters.tracking.mlflow_tracking import MlflowTracking
 from expplat.api.mlflow_ui import mount_mlflow
 from expplat.api.pages import HEADERS
 from tests.adapters.pages.example_stories import all_stories, proposal, report, running_story

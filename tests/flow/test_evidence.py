@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from expplat.adapters.journal_files import claim, shard_path
-from expplat.adapters.replay_journal import ReplayJournal, ShardJournal, note_setup
+from expplat.adapters.replay.journal import ReplayJournal, ShardJournal, note_setup
+from expplat.adapters.replay.journal_files import claim, shard_path
 from expplat.domain.gate import GateKind, Ruling
 from expplat.domain.metric import Direction
 from expplat.domain.plain import from_plain, to_plain

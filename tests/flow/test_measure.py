@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from expplat.adapters.replay_order import Interleaving
+from expplat.adapters.replay.order import Interleaving
 from expplat.domain.gate import Ruling
 from expplat.domain.proposal import Measurement
 from expplat.domain.replay import CONTROL, TREATMENT, CallRecord, ReplayRow

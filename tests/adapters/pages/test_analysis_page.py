@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from expplat.adapters.analysis_plots import MOST_LABELS, looks_of
-from expplat.adapters.pages import Pages
+from expplat.adapters.report.analysis_plots import MOST_LABELS, looks_of
+from expplat.adapters.report.pages import Pages
 from tests.adapters.pages.page_reading import read_page as read
 from tests.flow.tables import analyzed, compared, pairs, users
 

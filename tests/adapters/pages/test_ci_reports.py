@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expplat.adapters.junit import junit_xml
-from expplat.adapters.markdown_text import cell
-from expplat.adapters.pages import Pages
-from expplat.adapters.report_markdown import LONGEST, report_markdown
+from expplat.adapters.report.junit import junit_xml
+from expplat.adapters.report.markdown_report import LONGEST, report_markdown
+from expplat.adapters.report.markdown_text import cell
+from expplat.adapters.report.pages import Pages
 from expplat.domain.gate import Ruling
 from expplat.domain.proposal import Waiver
 from tests.builders import a_proposal, a_verdict

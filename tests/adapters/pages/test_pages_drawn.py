@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expplat.adapters.pages import Pages, tracking_link
+from expplat.adapters.report.pages import Pages, tracking_link
 from expplat.domain.story import Story
 from expplat.domain.wording import change
 from tests.adapters.pages.example_stories import (

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expplat.adapters.six_checks import six_checks
-from expplat.adapters.svg_plots import FOREST_WIDTH, forest, looks_plot
-from expplat.adapters.svg_scale import reach_of
+from expplat.adapters.report.six_checks import six_checks
+from expplat.adapters.report.svg_plots import FOREST_WIDTH, forest, looks_plot
+from expplat.adapters.report.svg_scale import reach_of
 from expplat.domain.gate import Gate, GateKind, Ruling
 from tests.adapters.pages.example_stories import (
     ANSWER_GATE,

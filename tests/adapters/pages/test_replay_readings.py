@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from expplat.adapters import breakdown_reading as breakdown
-from expplat.adapters.replay_reading import (
+from expplat.adapters.report import breakdown_reading as breakdown
+from expplat.adapters.report.replay_reading import (
     Standing,
     claim_sentence,
     headline,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expplat.adapters.svg_waterfall import WATERFALL_WIDTH, Waterfall, waterfall
+from expplat.adapters.report.svg_waterfall import WATERFALL_WIDTH, Waterfall, waterfall
 from expplat.domain.breakdown import REST
 from tests.rich_reports import a_rich_report, a_stage, an_extreme_report
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from expplat.adapters.replay_call import Clock
-from expplat.adapters.request_log import RequestLogFiles
+from expplat.adapters.replay.calls import Clock
+from expplat.adapters.request_log.log import RequestLogFiles
 from expplat.domain.metric import Direction, Metric, MetricKind
 from expplat.domain.price import ModelPrice, PriceTable
 from expplat.domain.proposal import Measurement, RequestLogSource, Variant

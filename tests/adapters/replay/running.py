@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from expplat.adapters.journal_files import journal_path
-from expplat.adapters.replay_sweeps import ClockSource
+from expplat.adapters.replay.journal_files import journal_path
+from expplat.adapters.replay.sweeps import ClockSource
 from expplat.domain.plain import canonical_json
 from expplat.domain.replay import Limits
 

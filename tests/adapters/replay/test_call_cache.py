@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expplat.adapters.call_cache import CallCache, Kept, key_of
+from expplat.adapters.replay.call_cache import CallCache, Kept, key_of
 from expplat.domain.call import Usage
 
 ANSWER = Kept(

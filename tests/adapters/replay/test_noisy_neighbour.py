@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from expplat.adapters.local_replay import LocalEngine
-from expplat.adapters.replay_journal import ReplayJournal
+from expplat.adapters.replay.journal import ReplayJournal
+from expplat.adapters.replay.local_engine import LocalEngine
 from expplat.domain.proposal import Variant
 from expplat.domain.replay import CONTROL, TREATMENT
 from expplat.stats import paired

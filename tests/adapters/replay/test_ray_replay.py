@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from expplat.adapters.local_replay import LocalEngine
-from expplat.adapters.ray_replay import RayEngine
-from expplat.adapters.ray_session import close_session, ensure_session
-from expplat.adapters.replay_journal import ReplayJournal
+from expplat.adapters.replay.journal import ReplayJournal
+from expplat.adapters.replay.local_engine import LocalEngine
+from expplat.adapters.replay.ray_engine import RayEngine
+from expplat.adapters.replay.ray_session import close_session, ensure_session
 from expplat.domain.proposal import Variant
 from expplat.domain.replay import TREATMENT
 from expplat.domain.request import ErrorKind

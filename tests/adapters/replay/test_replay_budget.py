@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from expplat.adapters.replay_budget import Budget, prepare
+from expplat.adapters.replay.budget import Budget, prepare
 from expplat.domain.replay import Limits
 
 FIVE = Limits(budget_usd=5.0)

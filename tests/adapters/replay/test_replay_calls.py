@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from expplat.adapters.replay_journal import ReplayJournal
+from expplat.adapters.replay.journal import ReplayJournal
 from expplat.domain.metric import Direction, Metric, MetricKind
 from expplat.domain.proposal import Variant
 from expplat.domain.replay import CONTROL, CONTROL_AGAIN, TREATMENT

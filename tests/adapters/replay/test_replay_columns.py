@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from expplat.adapters import replay_columns
-from expplat.adapters.journal_files import journal_path
-from expplat.adapters.journal_rows import line_of
-from expplat.adapters.replay_columns import kept_columns
-from expplat.adapters.replay_journal import ReplayJournal
+from expplat.adapters.replay import columns as replay_columns
+from expplat.adapters.replay.columns import kept_columns
+from expplat.adapters.replay.journal import ReplayJournal
+from expplat.adapters.replay.journal_files import journal_path
+from expplat.adapters.replay.journal_rows import line_of
 from expplat.domain.call import Usage
 from expplat.domain.replay import CONTROL, CONTROL_AGAIN, TREATMENT, CallRecord, ReplayRow
 from expplat.domain.request import ErrorKind

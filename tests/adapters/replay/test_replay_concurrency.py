@@ -7,11 +7,11 @@ from itertools import chain
 
 import pytest
 
-from expplat.adapters.journal_files import claim
-from expplat.adapters.replay_journal import ReplayJournal, ShardJournal
-from expplat.adapters.replay_order import Interleaving, Sweep
-from expplat.adapters.replay_worker import Worker
-from expplat.adapters.shard_notes import calls_under_way, finished_rows
+from expplat.adapters.replay.journal import ReplayJournal, ShardJournal
+from expplat.adapters.replay.journal_files import claim
+from expplat.adapters.replay.order import Interleaving, Sweep
+from expplat.adapters.replay.shard_notes import calls_under_way, finished_rows
+from expplat.adapters.replay.worker import Worker
 from expplat.domain.proposal import Variant
 from expplat.domain.replay import CONTROL, CONTROL_AGAIN, TREATMENT
 from expplat.domain.request import ErrorKind

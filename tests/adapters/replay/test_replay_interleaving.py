@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from expplat.adapters.replay_order import Interleaving
+from expplat.adapters.replay.order import Interleaving
 from expplat.domain.proposal import Measurement
 from expplat.domain.replay import CONTROL, CONTROL_AGAIN, TREATMENT
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expplat.adapters.journal_files import answers_path, journal_path, locked
-from expplat.adapters.journal_rows import line_of, row_of
-from expplat.adapters.replay_journal import ReplayJournal, ShardJournal, note_setup
-from expplat.adapters.replay_order import Sweep
-from expplat.adapters.replay_progress import Progressed
-from expplat.adapters.shard_notes import (
+from expplat.adapters.replay.journal import ReplayJournal, ShardJournal, note_setup
+from expplat.adapters.replay.journal_files import answers_path, journal_path, locked
+from expplat.adapters.replay.journal_rows import line_of, row_of
+from expplat.adapters.replay.order import Sweep
+from expplat.adapters.replay.progress import Progressed
+from expplat.adapters.replay.shard_notes import (
     calls_under_way,
     fatal_calls,
     finished_rows,
@@ -294,7 +294,7 @@ def test_a_shard_is_written_by_one_process_at_a_time(make_plan):
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from expplat.adapters.journal_files import locked\n"
+        "from expplat.adapters.replay.journal_files import locked\n"
         "with locked(Path(sys.argv[1]), wait_s=1):\n"
         "    print('held', flush=True)\n"
         "    time.sleep(60)\n"
@@ -317,7 +317,7 @@ def test_a_lock_ends_with_its_process_though_a_child_lives_on(tmp_path):
     script = (
         "import os, sys, time\n"
         "from pathlib import Path\n"
-        "from expplat.adapters.journal_files import locked\n"
+        "from expplat.adapters.replay.journal_files import locked\n"
         "with locked(Path(sys.argv[1]), wait_s=1):\n"
         "    if os.fork() == 0:\n"
         "        time.sleep(5)\n"

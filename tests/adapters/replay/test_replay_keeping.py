@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from expplat.adapters.call_cache import CallCache
+from expplat.adapters.replay.call_cache import CallCache
 from expplat.domain.price import ModelPrice
 from expplat.domain.proposal import Variant
 from expplat.domain.replay import CONTROL, CONTROL_AGAIN, TREATMENT

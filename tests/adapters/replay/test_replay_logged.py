@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from expplat.adapters.request_log import RequestLogFiles
+from expplat.adapters.request_log.log import RequestLogFiles
 from expplat.domain.call import Usage
 from expplat.domain.proposal import RequestLogSource, Variant
 from expplat.domain.replay import CONTROL, CONTROL_AGAIN, PRODUCTION_LOG, TREATMENT

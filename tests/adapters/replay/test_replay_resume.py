@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from expplat.adapters.journal_files import journal_path
-from expplat.adapters.local_replay import LocalEngine
-from expplat.adapters.replay_journal import ReplayJournal
-from expplat.adapters.replay_order import Interleaving
+from expplat.adapters.replay.journal import ReplayJournal
+from expplat.adapters.replay.journal_files import journal_path
+from expplat.adapters.replay.local_engine import LocalEngine
+from expplat.adapters.replay.order import Interleaving
 from expplat.domain.plain import canonical_json
 from expplat.domain.proposal import Variant
 from expplat.domain.replay import CONTROL, TREATMENT, Limits

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from expplat.adapters.replay_failures import failure_of
-from expplat.adapters.replay_retries import FREE_RETRIES, RETRIES_FRACTION, RetryBudget
+from expplat.adapters.replay.failures import failure_of
+from expplat.adapters.replay.retries import FREE_RETRIES, RETRIES_FRACTION, RetryBudget
 from expplat.domain.call import ProviderError, RateLimitedError
 from expplat.domain.proposal import Variant
 from expplat.domain.replay import CONTROL, TREATMENT

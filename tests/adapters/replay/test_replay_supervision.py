@@ -10,11 +10,11 @@ from fnmatch import fnmatch
 
 import pytest
 
-from expplat.adapters.journal_files import journal_path
-from expplat.adapters.local_replay import LocalEngine
-from expplat.adapters.replay_journal import ReplayJournal
-from expplat.adapters.worker_child import LOG_BYTES
-from expplat.adapters.worker_environment import ALLOWED, THREADS
+from expplat.adapters.replay.journal import ReplayJournal
+from expplat.adapters.replay.journal_files import journal_path
+from expplat.adapters.replay.local_engine import LocalEngine
+from expplat.adapters.replay.worker_child import LOG_BYTES
+from expplat.adapters.replay.worker_environment import ALLOWED, THREADS
 from expplat.domain.proposal import Variant
 from expplat.domain.replay import CONTROL, TREATMENT
 from expplat.domain.request import ErrorKind

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expplat.adapters.request_log import RequestLogFiles
-from expplat.adapters.request_raw import Raw
-from expplat.adapters.request_rows import RowReader
+from expplat.adapters.request_log.log import RequestLogFiles
+from expplat.adapters.request_log.raw import Raw
+from expplat.adapters.request_log.rows import RowReader
 from expplat.domain.plain import canonical_json, to_plain
 from expplat.domain.proposal import RequestLogSource
 from expplat.domain.request import Request
@@ -438,7 +438,7 @@ def test_a_row_is_written_as_the_one_canonical_form(value):
 
 
 def test_different_ids_of_one_hash_are_told_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr("expplat.adapters.request_ids._digest", lambda request_id: bytes(7))
+    monkeypatch.setattr("expplat.adapters.request_log.ids._digest", lambda request_id: bytes(7))
     write_jsonl(tmp_path / "log.jsonl", ROWS)
     write_jsonl(tmp_path / "twice.jsonl", [*ROWS, ROWS[3]])
 
@@ -465,7 +465,7 @@ def test_a_duplicate_in_another_file_is_named_with_both(tmp_path):
 
 
 def test_a_log_that_repeats_itself_for_ever_is_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr("expplat.adapters.request_ids.FIRST_LOOK", 500)
+    monkeypatch.setattr("expplat.adapters.request_log.ids.FIRST_LOOK", 500)
     looked_at = []
 
     def rows():
@@ -473,7 +473,7 @@ def test_a_log_that_repeats_itself_for_ever_is_stopped(tmp_path, monkeypatch):
             looked_at.append(1)
             yield Raw(len(looked_at), ROWS[0])
 
-    monkeypatch.setattr("expplat.adapters.request_log.raw_rows", lambda file, wanted: rows())
+    monkeypatch.setattr("expplat.adapters.request_log.log.raw_rows", lambda file, wanted: rows())
     (tmp_path / "log.jsonl").touch()
 
     with pytest.raises(FaultsError, match="100 faults"):
@@ -485,7 +485,7 @@ def test_a_log_that_repeats_itself_for_ever_is_stopped(tmp_path, monkeypatch):
 FREEZE = """
 import sys
 from pathlib import Path
-from expplat.adapters.request_log import RequestLogFiles
+from expplat.adapters.request_log.log import RequestLogFiles
 from expplat.domain.proposal import RequestLogSource
 folder = Path(sys.argv[1])
 log = RequestLogFiles().freeze(

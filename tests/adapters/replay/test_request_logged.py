@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expplat.adapters.request_log import RequestLogFiles
+from expplat.adapters.request_log.log import RequestLogFiles
 from expplat.domain.plain import from_plain
 from expplat.domain.proposal import RequestLogSource
 from expplat.domain.request import Request

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from expplat.adapters.request_log import RequestLogFiles
+from expplat.adapters.request_log.log import RequestLogFiles
 from expplat.domain.proposal import RequestLogSource
 from expplat.errors import ConfigurationError, DependencyError, FaultsError, InputError
 

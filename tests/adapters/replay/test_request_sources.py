@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from expplat.adapters.request_files import raw_rows
-from expplat.adapters.request_log import RequestLogFiles
-from expplat.adapters.request_store import files_in
+from expplat.adapters.request_log.files import raw_rows
+from expplat.adapters.request_log.log import RequestLogFiles
+from expplat.adapters.request_log.store import files_in
 from expplat.domain.proposal import RequestLogSource
 from expplat.errors import DependencyError, InputError
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from expplat.adapters.journal_files import claim
-from expplat.adapters.replay_answering import Batched, Ground
-from expplat.adapters.replay_call import Asked, Guard, machine_clock
-from expplat.adapters.replay_journal import ReplayJournal
-from expplat.adapters.replay_loop import OwnCpu, WorkerLoop
-from expplat.adapters.replay_order import Interleaving, Sweep
-from expplat.adapters.replay_worker import Worker
-from expplat.adapters.variant_loading import CodeError, logged_system, must_fit
+from expplat.adapters.replay.answering import Batched, Ground
+from expplat.adapters.replay.calls import Asked, Guard, machine_clock
+from expplat.adapters.replay.journal import ReplayJournal
+from expplat.adapters.replay.journal_files import claim
+from expplat.adapters.replay.loop import OwnCpu, WorkerLoop
+from expplat.adapters.replay.order import Interleaving, Sweep
+from expplat.adapters.replay.variant_loading import CodeError, logged_system, must_fit
+from expplat.adapters.replay.worker import Worker
 from expplat.domain.proposal import Variant
 from expplat.domain.replay import CONTROL, TREATMENT
 from expplat.domain.request import ErrorKind, Request

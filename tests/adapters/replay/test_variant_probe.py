@@ -8,7 +8,7 @@ import tracemalloc
 
 import pytest
 
-from expplat.adapters.variant_code import WorkspaceCode
+from expplat.adapters.replay.variant_code import WorkspaceCode
 from expplat.domain.metric import Direction, Metric, MetricKind
 from expplat.domain.proposal import Variant, Variants
 from expplat.errors import FaultsError

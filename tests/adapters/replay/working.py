@@ -5,10 +5,10 @@ from __future__ import annotations
 import gc
 import json
 
-from expplat.adapters.journal_files import claim, shard_path, shard_size
-from expplat.adapters.replay_journal import ReplayJournal
-from expplat.adapters.replay_order import Sweep
-from expplat.adapters.replay_worker import Worker
+from expplat.adapters.replay.journal import ReplayJournal
+from expplat.adapters.replay.journal_files import claim, shard_path, shard_size
+from expplat.adapters.replay.order import Sweep
+from expplat.adapters.replay.worker import Worker
 
 POCS = "pocs.kinds.variants"
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from expplat.adapters.mlflow_store import open_store
-from expplat.adapters.mlflow_tracking import MlflowTracking
+from expplat.adapters.tracking.mlflow_tracking import MlflowTracking
+from expplat.adapters.tracking.store import open_store
 from expplat.domain.replay import ReplayReport, Sample
 from tests.adapters.pages.example_stories import proposal
 

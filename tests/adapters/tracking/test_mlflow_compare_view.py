@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from expplat.adapters import mlflow_extras
-from expplat.adapters.mlflow_compare_view import (
+from expplat.adapters.tracking import extras as mlflow_extras
+from expplat.adapters.tracking.compare_view import (
     ADDRESS_KEY,
     DEFLATED,
     LONGEST_TAG,
@@ -24,7 +24,7 @@ from expplat.adapters.mlflow_compare_view import (
     view_fragment,
     view_tag,
 )
-from expplat.adapters.mlflow_tracking import MlflowTracking
+from expplat.adapters.tracking.mlflow_tracking import MlflowTracking
 from tests.adapters.pages.example_stories import proposal
 from tests.adapters.tracking.full_report import full_report
 from tests.adapters.tracking.local_store import PAGE, Store

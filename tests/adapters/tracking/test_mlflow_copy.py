@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from expplat.adapters.mlflow_store import public_base, store_lock
-from expplat.adapters.mlflow_tracking import MlflowTracking
-from expplat.adapters.tracking_content import run_contents
-from expplat.adapters.tracking_metrics import SUMMED_UP
-from expplat.adapters.tracking_names import cut, safe_name
+from expplat.adapters.tracking.content import run_contents
+from expplat.adapters.tracking.metrics import SUMMED_UP
+from expplat.adapters.tracking.mlflow_tracking import MlflowTracking
+from expplat.adapters.tracking.names import cut, safe_name
+from expplat.adapters.tracking.store import public_base, store_lock
 from expplat.domain.plain import canonical_json
 from expplat.domain.proposal import Variant
 from expplat.errors import TrackingError
@@ -379,7 +379,7 @@ def test_one_process_at_a_time_writes_to_a_local_store(tmp_path: Path) -> None:
 def test_processes_that_race_to_create_the_store_all_succeed(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"
-        "from expplat.adapters.mlflow_tracking import MlflowTracking\n"
+        "from expplat.adapters.tracking.mlflow_tracking import MlflowTracking\n"
         "from tests.adapters.pages.example_stories import proposal, report\n"
         "folder = Path(sys.argv[1])\n"
         "MlflowTracking(f'sqlite:///{folder / \"mlflow.db\"}', folder)"
@@ -395,7 +395,7 @@ def test_processes_that_race_to_create_the_store_all_succeed(tmp_path: Path) -> 
 
 def test_importing_the_adapter_does_not_import_mlflow() -> None:
     program = (
-        "import sys, expplat.adapters.mlflow_tracking, expplat.api.mlflow_ui;"
+        "import sys, expplat.adapters.tracking.mlflow_tracking, expplat.api.mlflow_ui;"
         "sys.exit('mlflow' in sys.modules)"
     )
 

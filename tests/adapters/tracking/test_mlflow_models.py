@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from expplat.adapters.mlflow_models import CHALLENGER, CHAMPION, model_name
-from expplat.adapters.mlflow_tracking import MlflowTracking
+from expplat.adapters.tracking.mlflow_tracking import MlflowTracking
+from expplat.adapters.tracking.models import CHALLENGER, CHAMPION, model_name
 from expplat.domain.replay import ReplayReport
 from expplat.errors import TrackingError
 from tests.adapters.pages.example_stories import proposal

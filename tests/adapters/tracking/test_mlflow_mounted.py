@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.types import Scope
 
-from expplat.adapters.mlflow_tracking import MlflowTracking
+from expplat.adapters.tracking.mlflow_tracking import MlflowTracking
 from expplat.api.mlflow_ui import LOOPBACK_HOSTS, mlflow_app, mount_mlflow
 from expplat.errors import ConfigurationError
 from tests.adapters.pages.example_stories import proposal, report

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from expplat.adapters.mlflow_runs import HEARTBEAT, STALE_MS, WRITER
+from expplat.adapters.tracking.runs import HEARTBEAT, STALE_MS, WRITER
 from tests.adapters.tracking.full_report import full_report
 from tests.adapters.tracking.local_store import Store
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from expplat.adapters.mlflow_compare_view import ADDRESS_KEY, TAG_PREFIX
-from expplat.adapters.mlflow_models import model_name
+from expplat.adapters.tracking.compare_view import ADDRESS_KEY, TAG_PREFIX
+from expplat.adapters.tracking.models import model_name
 from tests.adapters.tracking.full_report import full_report, samples_of
 from tests.adapters.tracking.local_store import Store
 from tests.adapters.tracking.mlflow_server import mlflow_server

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from expplat.adapters import mlflow_traces
-from expplat.adapters.mlflow_traces import MOST_TRACES, log_traces, shown_calls
-from expplat.adapters.mlflow_tracking import MlflowTracking
+from expplat.adapters.tracking import traces as mlflow_traces
+from expplat.adapters.tracking.mlflow_tracking import MlflowTracking
+from expplat.adapters.tracking.traces import MOST_TRACES, log_traces, shown_calls
 from expplat.domain.replay import CONTROL, TREATMENT
 from tests.adapters.pages.example_stories import proposal
 from tests.adapters.tracking.full_report import (

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from expplat.adapters.tracking_content import TABLE, paired_deltas, run_contents
-from expplat.adapters.tracking_metrics import SEGMENTS, arm_numbers, verdict_numbers
-from expplat.adapters.tracking_names import safe_name, segment_name
+from expplat.adapters.tracking.content import TABLE, paired_deltas, run_contents
+from expplat.adapters.tracking.metrics import SEGMENTS, arm_numbers, verdict_numbers
+from expplat.adapters.tracking.names import safe_name, segment_name
 from expplat.domain.replay import CONTROL, TREATMENT
 from tests.adapters.pages.example_stories import effect, proposal, report
 from tests.adapters.tracking.full_report import (

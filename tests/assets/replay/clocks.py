@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from expplat.adapters.replay_call import Clock
+from expplat.adapters.replay.calls import Clock
 
 
 def step_clock() -> Clock:

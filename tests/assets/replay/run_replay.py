@@ -6,9 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-from expplat.adapters.local_replay import LocalEngine
-from expplat.adapters.ray_replay import RayEngine
-from expplat.adapters.replay_sweeps import ClockSource
+from expplat.adapters.replay.local_engine import LocalEngine
+from expplat.adapters.replay.ray_engine import RayEngine
+from expplat.adapters.replay.sweeps import ClockSource
 from expplat.domain.plain import from_plain
 from expplat.domain.replay import Limits, ReplayPlan
 

@@ -1,0 +1,1 @@
+"""What people and build servers look at: pages, plots, Markdown, JUnit."""
