@@ -109,9 +109,6 @@ class Sample:
 class Limits:
     """How far a run of an engine goes; no part of what the replay is, so it may change."""
 
-    round: int = 1
-    """The last of the plan's rounds that is run."""
-
     budget_usd: float | None = None
     """What all calls of the replay may cost together, earlier runs included."""
 

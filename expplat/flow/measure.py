@@ -12,7 +12,7 @@ from expplat.flow import evidence
 from expplat.flow.bench import Bench
 from expplat.flow.evidence import Gathered
 from expplat.flow.evidence_verdicts import unruled
-from expplat.flow.ports import Clock, Engine, Progress
+from expplat.flow.ports import Clock, Engine, Journal, Progress
 from expplat.stats.early_stop import nominal_alpha
 
 
@@ -28,11 +28,10 @@ class Runner:
 
     budget_minutes: float | None = None
 
-    def limits(self, plan: ReplayPlan, round_: int) -> Limits:
-        """Return how far the engine goes in a round."""
+    def limits(self, plan: ReplayPlan) -> Limits:
+        """Return how far the engine goes."""
         asked = plan.measurement
         return Limits(
-            round=round_,
             budget_usd=asked.budget_usd if self.budget_usd is None else self.budget_usd,
             budget_minutes=(
                 asked.budget_minutes if self.budget_minutes is None else self.budget_minutes
@@ -51,30 +50,53 @@ def measure(plan: ReplayPlan, proposal: Proposal, bench: Bench, runner: Runner) 
     matters.
     """
     started_at = runner.now()
-    fractions: list[float] = []
-    for round_ in range(1, plan.rounds + 1):
-        cut = runner.engine.run(plan, runner.progress, runner.limits(plan, round_))
-        found = _look(plan, proposal, bench, fractions)
-        if cut:
-            report = _report(plan, runner, started_at, found, stopped=cut)
-            return replace(report, is_cut=True, verdicts=unruled(report.verdicts, cut))
-        if round_ < plan.rounds and _is_clear(found.verdicts, proposal.offline_gates):
-            why = f"The answer was clear after {found.measured:,} of {plan.requests:,} requests."
-            return _report(plan, runner, started_at, found, stopped=why)
-    return _report(plan, runner, started_at, found)
+    looks = _Looks(plan, proposal, bench.journal)
+    cut = runner.engine.run(plan, runner.progress, runner.limits(plan), looks.is_clear)
+    found = looks.last()
+    report = _report(plan, runner, started_at, found)
+    if cut:
+        return replace(report, stopped=cut, is_cut=True, verdicts=unruled(report.verdicts, cut))
+    if found.measured < plan.requests:
+        why = f"The answer was clear after {found.measured:,} of {plan.requests:,} requests."
+        return replace(report, stopped=why)
+    return report
 
 
-def _look(plan: ReplayPlan, proposal: Proposal, bench: Bench, fractions: list[float]) -> Gathered:
-    """Return what is known now, each gate judged at the level that this look may spend."""
-    if plan.rounds == 1:
-        return evidence.gathered(plan, proposal, bench.journal, lambda gate: gate.alpha)
-    is_last = len(fractions) == plan.rounds - 1
-    share = evidence.measured_requests(plan, bench.journal) / plan.requests
-    fractions.append(1.0 if is_last else share)
-    times = tuple(fractions)
-    return evidence.gathered(
-        plan, proposal, bench.journal, lambda gate: nominal_alpha(times, gate.alpha)
-    )
+class _Looks:
+    """The looks at a replay while it runs, and the last one."""
+
+    def __init__(self, plan: ReplayPlan, proposal: Proposal, journal: Journal) -> None:
+        self._plan = plan
+        self._proposal = proposal
+        self._journal = journal
+        self._shares: list[float] = []
+        self._newest: Gathered | None = None
+
+    def is_clear(self, round_: int) -> bool:
+        """Whether a look after this round finds an answer that more would hardly change."""
+        measured = evidence.measured_requests(self._plan, self._journal)
+        self._shares.append(measured / self._plan.requests)
+        found = self._look()
+        is_clear = _is_clear(found.verdicts, self._proposal.offline_gates)
+        self._newest = found if is_clear else None
+        return is_clear
+
+    def last(self) -> Gathered:
+        """Return the look that ended the replay, or one at all that there is."""
+        if self._newest is not None:
+            return self._newest
+        if self._plan.rounds > 1:
+            self._shares.append(1.0)
+        return self._look()
+
+    def _look(self) -> Gathered:
+        """Judge each gate on what there is, at the level that this look may spend."""
+        shares = tuple(self._shares)
+
+        def alpha_of(gate: Gate) -> float:
+            return nominal_alpha(shares, gate.alpha) if shares else gate.alpha
+
+        return evidence.gathered(self._plan, self._proposal, self._journal, alpha_of)
 
 
 def _is_clear(verdicts: tuple[Verdict, ...], gates: tuple[Gate, ...]) -> bool:
@@ -89,7 +111,7 @@ def _is_clear(verdicts: tuple[Verdict, ...], gates: tuple[Gate, ...]) -> bool:
 
 
 def _report(
-    plan: ReplayPlan, runner: Runner, started_at: datetime, found: Gathered, *, stopped: str = ""
+    plan: ReplayPlan, runner: Runner, started_at: datetime, found: Gathered
 ) -> ReplayReport:
     return ReplayReport(
         plan=plan,
@@ -106,5 +128,4 @@ def _report(
         variance=found.variance,
         trust=found.trust,
         measured=found.measured,
-        stopped=stopped,
     )

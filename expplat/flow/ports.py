@@ -28,6 +28,16 @@ Progress = Callable[[int, int], None]
 """Told how many requests are done, of how many."""
 
 
+IsEnough = Callable[[int], bool]
+"""Told a round of a replay that is done, from 1; says whether the rest is not needed."""
+
+
+def never(round_: int) -> bool:
+    """Say that every round is needed."""
+    del round_
+    return False
+
+
 class Pocs(Protocol):
     """POCs and their append-only histories."""
 
@@ -294,11 +304,23 @@ class Engine(Protocol):
     notice: str
     """What a person must know of it, such as that Ray did not start; or empty."""
 
-    def run(self, plan: ReplayPlan, progress: Progress, limits: Limits) -> str:
-        """Complete the journal of the plan up to a round; what it holds is not called again.
+    def run(
+        self,
+        plan: ReplayPlan,
+        progress: Progress,
+        limits: Limits,
+        is_enough: IsEnough = never,
+    ) -> str:
+        """Complete the journal of the plan; what it holds is not called again.
+
+        Args:
+            plan: The replay.
+            progress: Told how many rows are done.
+            limits: Budgets.
+            is_enough: Asked after each of the plan's rounds but the last; the run ends on a yes.
 
         Returns:
-            Why it ended before that, such as a budget that was spent; empty where it did not.
+            The budget that ended it, in a sentence; empty where none did.
 
         Raises:
             EngineError: If it cannot be completed; what was journalled stays.

@@ -35,14 +35,17 @@ class Bench:
         self.budget_rows = budget_rows
         self.journal = self
 
-    def run(self, plan, progress, limits):
-        self.rounds.append(limits.round)
+    def run(self, plan, progress, limits, is_enough):
         order = Interleaving(plan.measurement, plan.requests)
-        for position, gain in enumerate(self.world):
-            if order.round_of(position, f"q{position}") <= limits.round:
-                if self.budget_rows is not None and len(self.done) >= self.budget_rows:
-                    return "The budget of 1 USD is spent."
-                self.done[position] = a_row(position, gain)
+        for number in range(1, plan.rounds + 1):
+            self.rounds.append(number)
+            for position, gain in enumerate(self.world):
+                if order.round_of(position, f"q{position}") == number:
+                    if self.budget_rows is not None and len(self.done) >= self.budget_rows:
+                        return "The budget of 1 USD is spent."
+                    self.done[position] = a_row(position, gain)
+            if number < plan.rounds and is_enough(number):
+                break
         return ""
 
     def rows(self, plan):
@@ -132,7 +135,7 @@ def test_a_runner_s_budget_stands_in_place_of_the_proposal_s() -> None:
     plan = replace(a_plan(), measurement=Measurement(budget_usd=5.0, budget_minutes=30.0))
     runner = Runner(engine=None, progress=None, now=None, budget_usd=2.0)
 
-    limits = runner.limits(plan, 1)
+    limits = runner.limits(plan)
 
     assert (limits.budget_usd, limits.budget_minutes) == (2.0, 30.0)
 

@@ -13,7 +13,7 @@ from expplat.adapters.replay.supervisor import Supervisor, must_be_few
 from expplat.adapters.replay.sweeps import MACHINE_CLOCK, ClockSource, Watch, hosting_of, run_sweeps
 from expplat.adapters.replay.worker_child import Hosting
 from expplat.domain.replay import Limits, ReplayPlan
-from expplat.flow.ports import Progress
+from expplat.flow.ports import IsEnough, Progress, never
 
 POLL_S = 0.1
 """Time between two looks at the journals."""
@@ -33,11 +33,17 @@ class LocalEngine:
     def __init__(self, *, clock: ClockSource = MACHINE_CLOCK) -> None:
         self._clock = clock
 
-    def run(self, plan: ReplayPlan, progress: Progress, limits: Limits) -> str:
-        """Complete the journal of the plan up to a round; what it holds is not called again.
+    def run(
+        self,
+        plan: ReplayPlan,
+        progress: Progress,
+        limits: Limits,
+        is_enough: IsEnough = never,
+    ) -> str:
+        """Complete the journal of the plan; what it holds is not called again. See `Engine`.
 
         Returns:
-            Why it ended before that, such as a budget that was spent; empty where it did not.
+            The budget that ended it, in a sentence; empty where none did.
 
         Raises:
             ConflictError: If the folder holds another plan's journal.
@@ -48,8 +54,8 @@ class LocalEngine:
         """
         return run_sweeps(
             plan,
-            limits,
             progress,
+            is_enough,
             lambda found: LocalCrew(hosting_of(plan, limits, found, self._clock)),
         )
 

@@ -26,7 +26,7 @@ from expplat.adapters.replay.sweeps import (
 from expplat.adapters.replay.worker_child import Hosting
 from expplat.domain.replay import Limits, ReplayPlan
 from expplat.errors import EngineError, ExpplatError
-from expplat.flow.ports import Progress
+from expplat.flow.ports import IsEnough, Progress, never
 
 
 class RayEngine:
@@ -53,11 +53,17 @@ class RayEngine:
         self.notice = ""
         """Why it was not Ray, for people; empty where it was."""
 
-    def run(self, plan: ReplayPlan, progress: Progress, limits: Limits) -> str:
-        """Complete the journal of the plan up to a round; what it holds is not called again.
+    def run(
+        self,
+        plan: ReplayPlan,
+        progress: Progress,
+        limits: Limits,
+        is_enough: IsEnough = never,
+    ) -> str:
+        """Complete the journal of the plan; what it holds is not called again. See `Engine`.
 
         Returns:
-            Why it ended before that, such as a budget that was spent; empty where it did not.
+            The budget that ended it, in a sentence; empty where none did.
 
         Raises:
             ConflictError: If the folder holds another plan's journal.
@@ -69,7 +75,7 @@ class RayEngine:
         self.name, self.notice = "ray", ""
         with stdout_kept_clean():
             return run_sweeps(
-                plan, limits, progress, lambda found: self._hired(plan, limits, found)
+                plan, progress, is_enough, lambda found: self._hired(plan, limits, found)
             )
 
     @contextmanager

@@ -16,7 +16,7 @@ from expplat.adapters.replay.progress import Progressed, held
 from expplat.adapters.replay.worker_child import Hosting
 from expplat.adapters.replay.worker_environment import passed
 from expplat.domain.replay import Limits, ReplayPlan
-from expplat.flow.ports import Progress
+from expplat.flow.ports import IsEnough, Progress
 
 KEPT_ANSWERS = "calls.db"
 """Beside the folders of the replays, which share it."""
@@ -47,8 +47,8 @@ Watch = Callable[[Collection[int]], None]
 """Told in which shards rows may have been added; called now and then."""
 
 
-def sweeps_of(plan: ReplayPlan, limits: Limits) -> Iterator[Sweep]:
-    """Return the sweeps of a run in their order.
+def sweeps_of(plan: ReplayPlan) -> Iterator[Sweep]:
+    """Return the sweeps of a replay in their order.
 
     Where calls overlap, the requests that are timed come first, one by one; they all belong to
     the first round.
@@ -56,17 +56,17 @@ def sweeps_of(plan: ReplayPlan, limits: Limits) -> Iterator[Sweep]:
     measurement = plan.measurement
     if measurement.concurrency > 1 and measurement.latency_requests > 0:
         yield Sweep(1, timed_only=True)
-    for number in range(1, min(limits.round, plan.rounds) + 1):
+    for number in range(1, plan.rounds + 1):
         yield Sweep(number)
 
 
 def run_sweeps(
     plan: ReplayPlan,
-    limits: Limits,
     progress: Progress,
+    is_enough: IsEnough,
     hired: Callable[[Progressed], AbstractContextManager[Crew]],
 ) -> str:
-    """Complete the journal of a plan up to a round, with workers that are hired if need be.
+    """Complete the journal of a plan, with workers that are hired if need be, and stay warm.
 
     Raises:
         ConflictError: If the folder holds another plan's journal.
@@ -84,14 +84,16 @@ def run_sweeps(
             if found.total() > before:
                 progress(found.total(), plan.rows)
 
-        for sweep in sweeps_of(plan, limits):
+        for sweep in sweeps_of(plan):
             left = found.unfinished(sweep)
-            if not left:
-                continue
-            crew = crew or stack.enter_context(hired(found))
-            stopped = crew.finish(sweep, left, watch)
-            if stopped:
-                return stopped
+            if left:
+                crew = crew or stack.enter_context(hired(found))
+                stopped = crew.finish(sweep, left, watch)
+                if stopped:
+                    return stopped
+            is_round = not sweep.timed_only and sweep.round < plan.rounds
+            if is_round and is_enough(sweep.round):
+                break
     return ""
 
 

@@ -228,15 +228,27 @@ def test_a_budget_that_is_spent_stops_the_run_and_the_next_one_goes_on(make_plan
     assert surplus(plan, note).total() == 0
 
 
-def test_rounds_are_run_up_to_the_one_that_is_asked_for(make_plan):
-    plan = make_plan(requests=60, measurement={"early_stop": True, "aa_requests": 0})
+def test_rounds_are_run_until_it_is_enough_by_workers_that_stay_warm(make_plan):
+    plan = make_plan(requests=60, measurement={"early_stop": True, "aa_requests": 0, "workers": 1})
     done = []
 
-    for number in (1, 3, 5):
-        LocalEngine().run(plan, silent, Limits(round=number))
-        done.append(journal_lines(plan))
+    def is_enough(number):
+        done.append((number, journal_lines(plan)))
+        return number == 3
 
-    assert 0 < done[0] < done[1] < done[2] == 60
+    LocalEngine().run(plan, silent, ALL, is_enough)
+
+    assert [number for number, _ in done] == [1, 2, 3]
+    assert 0 < done[0][1] < done[1][1] < done[2][1] == journal_lines(plan) < 60
+    assert len(ReplayJournal().setups_ms(plan)["control"]) == 1
+
+
+def test_a_replay_that_is_not_enough_goes_on_to_its_end(make_plan):
+    plan = make_plan(requests=60, measurement={"early_stop": True, "aa_requests": 0})
+
+    LocalEngine().run(plan, silent, ALL, lambda number: False)
+
+    assert journal_lines(plan) == 60
 
 
 def test_where_calls_overlap_the_timed_requests_are_answered_first(make_plan):
