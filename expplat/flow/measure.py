@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from expplat.domain.gate import Gate, Ruling, Verdict
+from expplat.domain.gate import Gate, GateKind, Ruling, Verdict
 from expplat.domain.proposal import Proposal
 from expplat.domain.replay import Limits, ReplayPlan, ReplayReport, joint_ruling
 from expplat.flow import evidence
@@ -102,12 +102,21 @@ class _Looks:
 def _is_clear(verdicts: tuple[Verdict, ...], gates: tuple[Gate, ...]) -> bool:
     """Whether more requests could hardly change what becomes of the POC.
 
-    A gate on every value of a segment may not have met a rare one yet; so it can only fail early.
+    That nothing has moved yet is no evidence in a replay that may stop on it, so an effect without
+    any spread proves nothing early. A gate on every value of a segment may not have met a rare one
+    yet, so it can only fail early.
     """
-    ruling = joint_ruling(verdicts)
+    if any(verdict.ruling is Ruling.FAIL and _varies(verdict) for verdict in verdicts):
+        return True
     if any((gate.segment or "").endswith("=*") for gate in gates):
-        return ruling is Ruling.FAIL
-    return ruling is not Ruling.UNKNOWN
+        return False
+    gains = [verdict for verdict in verdicts if verdict.gate.kind is GateKind.SUPERIORITY]
+    return joint_ruling(verdicts) is Ruling.PASS and all(map(_varies, gains))
+
+
+def _varies(verdict: Verdict) -> bool:
+    effect = verdict.effect
+    return effect is not None and effect.low != effect.high
 
 
 def _report(

@@ -102,6 +102,16 @@ def test_a_clear_gain_ends_the_replay_early_and_says_so() -> None:
     assert not report.is_cut
 
 
+def test_that_nothing_has_moved_yet_ends_nothing() -> None:
+    bench = Bench(gain=0.0, seed=1)
+    bench.world = [0.0] * REQUESTS
+
+    report = measured(bench)
+
+    assert bench.rounds == [1, 2, 3, 4, 5]
+    assert report.ruling is Ruling.FAIL
+
+
 def test_an_unclear_one_takes_every_request() -> None:
     bench = Bench(gain=0.7 * MIN_EFFECT, seed=2)
 
