@@ -19,6 +19,9 @@ from expplat.adapters.clean_stdout import stdout_kept_clean
 from expplat.adapters.replay.worker_environment import allowed
 from expplat.errors import EngineError
 
+MANY_MACHINES = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Set to 0, it keeps a Ray to the loopback interface, on every system."""
+
 OBJECT_STORE_BYTES = 80 << 20
 """Ray's least, nearly: nothing of a log passes through the object store."""
 
@@ -201,6 +204,8 @@ def _imported() -> Any:
         inner: Any = importlib.import_module("ray._raylet")
         inner.Config.initialize("")
         inner.AuthenticationTokenLoader.instance().reset_cache()
+        constants: Any = importlib.import_module("ray._private.ray_constants")
+        constants.ENABLE_RAY_CLUSTER = os.environ.get(MANY_MACHINES) != "0"
     return ray
 
 
@@ -227,7 +232,7 @@ def _own_environment(inherited: Mapping[str, str], token: Path) -> dict[str, str
         **settings,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        MANY_MACHINES: "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         # The keeper of a worker process ends it and all below it, which it cannot once it is dead.
         "RAY_kill_child_processes_on_worker_exit": "0",

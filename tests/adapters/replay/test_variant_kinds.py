@@ -261,8 +261,8 @@ def test_a_coroutine_pays_for_its_own_cpu_time_alone(make_plan):
     rows = worked(plan)
 
     calls = [call for row in rows for call in row.calls.values()]
-    assert 4.0 <= statistics.median(call.cpu_ms for call in calls) < 6.0
-    assert 4.0 <= statistics.median(call.stages_cpu_ms["burn"] for call in calls) < 6.0
+    assert 4.0 <= statistics.median(call.cpu_ms for call in calls) < 12.0
+    assert 4.0 <= statistics.median(call.stages_cpu_ms["burn"] for call in calls) < 12.0
     assert statistics.median(call.latency_ms for call in calls) > 30.0
 
 
