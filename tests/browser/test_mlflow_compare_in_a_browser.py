@@ -87,7 +87,8 @@ def changes(page: Page) -> dict[str, str]:
 
 def the_chart_compares_treatment_with_control(page: Page) -> None:
     # Rows appear one by one; those that are asked for are not the last to do so.
-    eventually(lambda: {"stage/fuse/mean", "params/rrf_constant"} <= changes(page).keys())
+    wanted = {"stage/fuse/mean", "params/rrf_constant"}
+    eventually(lambda: wanted <= changes(page).keys(), within_s=60)
     told = changes(page)
 
     assert told["better/recall_at_5_percent"] == "0.00 | 6.70 +6.70"

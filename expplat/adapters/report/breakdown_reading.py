@@ -12,6 +12,7 @@ from expplat.domain.breakdown import CPU, REST, CostLine, StageDelta, VarianceSp
 from expplat.domain.gate import Effect
 from expplat.domain.replay import CONTROL, TREATMENT, ArmSummary, ReplayReport
 from expplat.domain.wording import amount, change, counted, number
+from expplat.gates.segments import harmed_segments
 from expplat.metrics.call_totals import RECORDED
 
 HARDLY = 0.05
@@ -125,13 +126,24 @@ def cost_change(report: ReplayReport) -> str:
 
 
 def segment_rows(report: ReplayReport) -> tuple[SegmentRow, ...]:
-    """Return the segments, the surely harmed ones first, else in the order of the report."""
+    """Return the segments, the surely harmed ones first, else in the order of the report.
+
+    Harmed is what stays so with Holm's correction over the values of one key.
+    """
+    harmed = harmed_segments(report.segments)
     rows = [
-        SegmentRow(name=name, effect=effect, standing=standing_of(effect))
+        SegmentRow(name=name, effect=effect, standing=_standing(effect, name in harmed))
         for name, effects in report.segments.items()
         for effect in effects
     ]
     return tuple(sorted(rows, key=lambda row: row.standing is not Standing.HARMED))
+
+
+def _standing(effect: Effect, is_harmed: bool) -> Standing:
+    if is_harmed:
+        return Standing.HARMED
+    alone = standing_of(effect)
+    return Standing.OPEN if alone is Standing.HARMED else alone
 
 
 def worst_segment(report: ReplayReport) -> SegmentRow | None:

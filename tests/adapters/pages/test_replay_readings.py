@@ -221,3 +221,14 @@ def test_a_spread_that_is_none_says_nothing(between):
 def test_a_replay_that_stopped_early_says_how_far_it_came():
     assert measured_text(a_rich_report()) == "720 of 1,200 requests, 3 answers each"
     assert measured_text(a_report_of_nothing()) == "500 requests"
+
+
+@pytest.mark.parametrize(("others", "standing"), [(0, Standing.HARMED), (19, Standing.OPEN)])
+def test_one_segment_of_many_that_chance_explains_is_not_called_harmed(others, standing) -> None:
+    lost = an_effect(difference=-0.05, low=-0.099, high=-0.001, p=0.045)
+    level = an_effect(difference=0.0, low=-0.05, high=0.05, p=0.99)
+    segments = {"topic=first": (lost,), **{f"topic=t{n}": (level,) for n in range(others)}}
+
+    rows = breakdown.segment_rows(a_rich_report(segments=segments))
+
+    assert {row.name: row.standing for row in rows}["topic=first"] is standing
