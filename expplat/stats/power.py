@@ -152,7 +152,7 @@ def power_of_each(power: float, guardrails: int) -> float:
     _z_of_power(power)
     if guardrails < 0:
         raise ValueError("guardrails are counted from 0")
-    return 1 - (1 - power) / (guardrails + 1)
+    return (guardrails + power) / (guardrails + 1)
 
 
 def joint_power(powers: Sequence[float]) -> JointPower:

@@ -191,3 +191,7 @@ def test_with_its_inflation_a_plan_has_the_power_of_a_test_read_once(plan, power
 
     slack = 3 * math.sqrt(power * (1 - power) / runs)
     assert power - slack <= found <= power + slack + 0.03
+
+
+def test_without_guardrails_each_power_is_the_joint_one_however_small() -> None:
+    assert power_of_each(2.87e-78, 0) == 2.87e-78
