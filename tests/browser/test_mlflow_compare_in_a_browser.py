@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import threading
@@ -51,6 +52,10 @@ def below_our_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     tracking = MlflowTracking(uri, folder)
     fragment = tracking.copy(one, proposal("compared"), PAGE, samples_of(one))
     app = FastAPI()
+    # A process serves one store; an earlier test may have mounted another one in this process.
+    handlers = importlib.import_module("mlflow.server.handlers")
+    for kept in ("_tracking_store", "_model_registry_store", "_artifact_repo"):
+        setattr(handlers, kept, None)
     mount_mlflow(app, uri, folder, lambda scope: True)
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
