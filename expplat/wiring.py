@@ -155,16 +155,14 @@ class Platform:
         """Return what a replay is copied to MLflow with."""
         from expplat.flow.replay import Copying
 
-        return Copying(
-            tracking=self.tracking, pages=self.pages, journal=self.journal, uow=self.uow()
-        )
+        return Copying(tracking=self.tracking, journal=self.journal, uow=self.uow())
 
     @cached_property
     def reports(self) -> Reports:
         """Writes reports as files."""
         from expplat.adapters.report.files import ReportFiles
 
-        return ReportFiles(self.pages)
+        return ReportFiles()
 
     @cached_property
     def tracking(self) -> Tracking:

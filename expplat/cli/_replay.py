@@ -88,8 +88,9 @@ def register(app: typer.Typer) -> None:
         if chosen.notice:
             warn(chosen.notice)
         proposal = _proposal(here, done)
-        address = _copied(here, done, proposal)
-        place = here.reports.keep(done.report, proposal, out if ci else None)
+        page = here.pages.replay_page(done.report, proposal)
+        address = _copied(here, done, proposal, page)
+        place = here.reports.keep(done.report, proposal, page, out if ci else None)
         if as_json:
             say_json(_plain(done, address, place))
         else:
@@ -116,7 +117,7 @@ def _proposal(here: Platform, done: Replayed) -> Proposal:
         return sitting.proposal_of(done.poc)
 
 
-def _copied(here: Platform, done: Replayed, proposal: Proposal) -> str | None:
+def _copied(here: Platform, done: Replayed, proposal: Proposal, page: str) -> str | None:
     """Copy to MLflow what it has not received; its absence costs a warning, never the replay."""
     from expplat.flow.replay import copy
 
@@ -125,7 +126,7 @@ def _copied(here: Platform, done: Replayed, proposal: Proposal) -> str | None:
     if address is not None:
         return address
     try:
-        return copy(done.report, proposal, here.copying())
+        return copy(done.report, proposal, page, here.copying())
     except TrackingError as error:
         warn(f"{error.message} The replay stands; `expplat replay --sync` copies it later.")
         return None
@@ -186,7 +187,7 @@ def _forecast(here: Platform, slug: str, *, as_json: bool) -> None:
 def _sync(here: Platform, *, as_json: bool) -> None:
     from expplat.flow.replay import sync
 
-    done = sync(reader=here.spec_reader, copying=here.copying)
+    done = sync(reader=here.spec_reader, pages=here.pages, copying=here.copying)
     if as_json:
         say_json(done._asdict())
     else:

@@ -121,8 +121,9 @@ def _replay(demo: Demo, slug: str) -> None:
 
 
 def _copy(demo: Demo, told: Story, report: ReplayReport) -> None:
+    page = demo.platform.pages.replay_page(report, told.proposal)
     try:
-        copy(report, told.proposal, demo.platform.copying())
+        copy(report, told.proposal, page, demo.platform.copying())
     except TrackingError as error:
         demo.say(f"    MLflow did not take it: {error.message}")
 

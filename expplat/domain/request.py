@@ -39,6 +39,17 @@ PRODUCTION = "production"
 """Name of the logged system that users were shown."""
 
 
+def logged_system(use: str) -> str | None:
+    """Return the system whose recorded answers a variant's `use` names; None where it names code.
+
+    `logged` is what production answered, `logged:reader_a` what that system did.
+    """
+    name, colon, system = use.partition(":")
+    if name != "logged":
+        return None
+    return system if colon else PRODUCTION
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """What a variant answers to one request."""

@@ -9,11 +9,9 @@ import numpy as np
 from expplat.domain.metric import Metric
 from expplat.domain.proposal import Measurement
 from expplat.domain.replay import ReplayPlan
+from expplat.domain.request import logged_system
 from expplat.metrics.columns import Columns, Flags, Floats, Integers, distinct
 from expplat.metrics.measured import Errors
-
-LOGGED = "logged"
-"""How the `use` of a variant begins that nobody calls: a log holds what it answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +62,8 @@ def material_of(plan: ReplayPlan, columns: Columns) -> Material:
     return Material(
         columns=columns,
         measurement=plan.measurement,
-        is_control_logged=plan.control.use.startswith(LOGGED),
-        is_treatment_logged=plan.treatment.use.startswith(LOGGED),
+        is_control_logged=logged_system(plan.control.use) is not None,
+        is_treatment_logged=logged_system(plan.treatment.use) is not None,
     )
 
 

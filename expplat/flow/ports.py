@@ -382,7 +382,9 @@ class ReportPages(Protocol):
 class Reports(Protocol):
     """Writes the report of a replay as files."""
 
-    def keep(self, report: ReplayReport, proposal: Proposal, ci_folder: Path | None) -> Path:
+    def keep(
+        self, report: ReplayReport, proposal: Proposal, page: str, ci_folder: Path | None
+    ) -> Path:
         """Write the page beside the journal, and all forms of it into a folder for CI.
 
         Returns:

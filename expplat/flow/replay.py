@@ -70,18 +70,22 @@ class Copying:
     """What a copy to MLflow is made with."""
 
     tracking: Tracking
-    pages: ReportPages
     journal: Journal
     uow: UnitOfWork
 
 
-def copy(report: ReplayReport, proposal: Proposal, copying: Copying) -> str:
+def copy(report: ReplayReport, proposal: Proposal, page: str, copying: Copying) -> str:
     """Copy a committed replay to MLflow and note it; return where a person can compare the runs.
+
+    Args:
+        report: What was committed.
+        proposal: The revision that it stands on.
+        page: The report as `ReportPages` draws it.
+        copying: What it is done with.
 
     Raises:
         TrackingError: If MLflow is out of reach; the replay stands, and `sync` copies it later.
     """
-    page = copying.pages.replay_page(report, proposal)
     samples = copying.journal.samples(report.plan, _shown(report))
     address = copying.tracking.copy(report, proposal, page, samples)
     with copying.uow as uow:
@@ -102,7 +106,7 @@ class Synced(NamedTuple):
     warning: str
 
 
-def sync(*, reader: SpecReader, copying: Callable[[], Copying]) -> Synced:
+def sync(*, reader: SpecReader, pages: ReportPages, copying: Callable[[], Copying]) -> Synced:
     """Copy every replay that MLflow has not received; stop at the first that it does not take."""
     with copying().uow as unit:
         reports = unit.replays.uncopied()
@@ -111,7 +115,7 @@ def sync(*, reader: SpecReader, copying: Callable[[], Copying]) -> Synced:
     for report, text in zip(reports, texts, strict=True):
         proposal = reader.thaw(text)
         try:
-            copy(report, proposal, copying())
+            copy(report, proposal, pages.replay_page(report, proposal), copying())
         except TrackingError as error:
             waiting = tuple(late.plan.replay_id for late in reports[len(copied) :])
             return Synced(tuple(copied), waiting, error.message)

@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from expplat.domain.proposal import Variant
 from expplat.domain.replay import CONTROL, CONTROL_AGAIN, PRODUCTION_LOG, TREATMENT
 from expplat.domain.request import ErrorKind
 from expplat.flow.evidence_effects import TWO_CLOCKS, effects_of, trust_effect
+from expplat.flow.evidence_pairs import material_of
+from expplat.metrics.columns import columns_of
 from expplat.stats import paired
-from tests.builders import superiority
+from tests.builders import a_plan, superiority
 from tests.flow.replayed_rows import (
     COST,
     ERRORS,
@@ -147,6 +150,14 @@ def test_calls_that_were_not_timed_have_a_cost_and_no_latency():
     assert the_effect(rows, LATENCY) == the_effect(timed, LATENCY)
     assert the_effect(rows, COST).n_control == 50
     assert the_effect(rows, RECALL).n_control == 50
+
+
+def test_code_whose_module_begins_like_a_log_is_called_and_timed_here():
+    plan = a_plan(control=Variant(use="logged_search.variants:Today"))
+
+    material = material_of(plan, columns_of([], plan.metrics))
+
+    assert not material.is_control_logged
 
 
 def test_the_clock_of_a_log_is_not_held_against_this_machines():

@@ -13,14 +13,13 @@ from expplat.adapters.replay.failures import Failure
 from expplat.adapters.replay.variant_loading import (
     CodeError,
     is_asynchronous,
-    logged_system,
     made,
     takes_context,
 )
 from expplat.domain.call import SetupContext
 from expplat.domain.proposal import Variant
 from expplat.domain.replay import CONTROL, CONTROL_AGAIN, TREATMENT, ReplayPlan
-from expplat.domain.request import ErrorKind
+from expplat.domain.request import ErrorKind, logged_system
 from expplat.errors import EngineError
 
 SETUP_TIMEOUT_S = 600.0

@@ -11,8 +11,8 @@ from expplat.adapters.replay.journal_files import claim, journal_path, locked, w
 from expplat.adapters.replay.journal_rows import BROKEN, spent_usd_of
 from expplat.adapters.replay.order import Sweep
 from expplat.adapters.replay.shard_notes import finished_rows
-from expplat.adapters.replay.variant_loading import logged_system
 from expplat.domain.replay import CONTROL, PRODUCTION_LOG, TREATMENT, ReplayPlan
+from expplat.domain.request import logged_system
 
 ENGINE_WAIT_S = 2.0
 """How long an engine waits for another one that runs the same replay."""
@@ -56,7 +56,9 @@ class Progressed:
     def spent_usd(self) -> Decimal:
         """Return what the journalled calls cost; a broken line is for the reader to complain of."""
         variants = {CONTROL: self._plan.control, TREATMENT: self._plan.treatment}
-        logged = {arm for arm, variant in variants.items() if logged_system(variant.use)}
+        logged = {
+            arm for arm, variant in variants.items() if logged_system(variant.use) is not None
+        }
         unpaid = logged | {PRODUCTION_LOG}
         spent = Decimal(0)
         for shard in range(self._plan.shards):

@@ -22,7 +22,6 @@ from typing import Any, Literal
 from expplat.adapters.replay.variant_loading import (
     CodeError,
     load,
-    logged_system,
     must_fit,
     must_measure,
 )
@@ -36,6 +35,7 @@ from expplat.domain.metric import Metric
 from expplat.domain.plain import sha256_of, to_plain
 from expplat.domain.proposal import Variant, Variants
 from expplat.domain.replay import CONTROL, TREATMENT
+from expplat.domain.request import logged_system
 from expplat.errors import Fault, FaultsError
 from expplat.flow.ports import CodeHashes
 

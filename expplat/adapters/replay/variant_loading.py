@@ -13,10 +13,6 @@ from typing import Any
 
 from expplat.adapters.replay.workspace_sources import MESSAGE_CHARACTERS
 from expplat.domain.proposal import Variant
-from expplat.domain.request import PRODUCTION
-
-LOGGED = "logged"
-"""What a `use` begins with that names recorded answers, not code."""
 
 
 class CodeError(Exception):
@@ -74,14 +70,6 @@ def load(use: str) -> Any:
             raise CodeError("use", f"{module_name} has no {attribute!r}.", f"It offers: {offered}.")
         found = getattr(found, name)
     return found
-
-
-def logged_system(use: str) -> str | None:
-    """Return the system whose recorded answers a `use` names; None where it names code."""
-    name, colon, system = use.partition(":")
-    if name != LOGGED:
-        return None
-    return system if colon else PRODUCTION
 
 
 def made(variant: Variant) -> Any:

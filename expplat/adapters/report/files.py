@@ -7,7 +7,6 @@ from pathlib import Path
 
 from expplat.adapters.report.junit import junit_xml
 from expplat.adapters.report.markdown_report import report_markdown
-from expplat.adapters.report.pages import Pages
 from expplat.domain.plain import canonical_json
 from expplat.domain.proposal import Proposal
 from expplat.domain.replay import ReplayReport
@@ -22,10 +21,9 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 class ReportFiles:
     """Writes reports; see the port `Reports`."""
 
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
-
-    def keep(self, report: ReplayReport, proposal: Proposal, ci_folder: Path | None) -> Path:
+    def keep(
+        self, report: ReplayReport, proposal: Proposal, page: str, ci_folder: Path | None
+    ) -> Path:
         """Write the page beside the journal, and all forms of it into a folder for CI.
 
         Returns:
@@ -34,7 +32,6 @@ class ReportFiles:
         Raises:
             InputError: If a folder cannot be written.
         """
-        page = self._pages.replay_page(report, proposal)
         place = _written(Path(report.plan.folder), {PAGE: page})
         if ci_folder is None:
             return place / PAGE

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from expplat.domain.proposal_rules.finding import (
     ASSET_PATTERN,
@@ -23,6 +23,7 @@ from expplat.domain.proposal_rules.finding import (
     shown,
     slug_problem,
 )
+from expplat.domain.request import logged_system
 
 REFERENCE = re.compile(
     r"arXiv:(\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7})(v\d+)?"
@@ -110,7 +111,7 @@ def variant_faults(variants: Mapping[str, Any]) -> Findings:
             yield from use_faults(use, (*place, "use"), is_variant=True)
             yield from _asset_faults(mapping_of(variant.get("assets")), (*place, "assets"))
         given = [variant.get(name) or {} for name in ("params", "assets")]
-        named = "logged:production" if use == "logged" else use
+        named = f"logged:{logged_system(use)}" if is_logged(use) else use
         made_of.append((named, json.dumps(given, sort_keys=True)))
     if made_of[0] == made_of[1] and isinstance(made_of[0][0], str):
         yield Finding(
@@ -120,9 +121,9 @@ def variant_faults(variants: Mapping[str, Any]) -> Findings:
         )
 
 
-def is_logged(use: object) -> bool:
+def is_logged(use: object) -> TypeGuard[str]:
     """Tell whether a `use` names answers that were recorded, rather than code."""
-    return isinstance(use, str) and use.partition(":")[0] == "logged"
+    return isinstance(use, str) and logged_system(use) is not None
 
 
 def _recorded_faults(variant: Mapping[str, Any], place: Path) -> Findings:

@@ -20,11 +20,11 @@ from expplat.adapters.replay.journal import ReplayJournal
 from expplat.adapters.replay.journal_files import claim
 from expplat.adapters.replay.loop import OwnCpu, WorkerLoop
 from expplat.adapters.replay.order import Interleaving, Sweep
-from expplat.adapters.replay.variant_loading import CodeError, logged_system, must_fit
+from expplat.adapters.replay.variant_loading import CodeError, must_fit
 from expplat.adapters.replay.worker import Worker
 from expplat.domain.proposal import Variant
 from expplat.domain.replay import CONTROL, TREATMENT
-from expplat.domain.request import ErrorKind, Request
+from expplat.domain.request import ErrorKind, Request, logged_system
 from expplat.errors import EngineError
 from tests.adapters.replay.working import POCS, worked
 
@@ -291,7 +291,12 @@ def test_only_the_call_that_blocks_the_loop_is_held_for_late():
 
 @pytest.mark.parametrize(
     ("use", "system"),
-    [("logged", "production"), ("logged:theirs", "theirs"), ("pocs.logged:x", None)],
+    [
+        ("logged", "production"),
+        ("logged:theirs", "theirs"),
+        ("pocs.logged:x", None),
+        ("logged_search:X", None),
+    ],
 )
 def test_a_use_that_names_the_log_names_no_code(use, system):
     assert logged_system(use) == system
