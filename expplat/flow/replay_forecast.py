@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from expplat.domain.forecast import Forecast, GateForecast, RepeatForecast
 from expplat.domain.gate import Gate, GateKind
 from expplat.domain.poc import Poc, Stage
-from expplat.domain.replay import CONTROL, TREATMENT, ReplayPlan, ReplayReport
+from expplat.domain.replay import (
+    CONTROL,
+    CONTROL_AGAIN,
+    TREATMENT,
+    ReplayPlan,
+    ReplayReport,
+    ReplayRow,
+)
+from expplat.domain.request import logged_system
 from expplat.flow.bench import Bench, planned
 from expplat.flow.desk import Desk
 from expplat.flow.ports import UnitOfWork
@@ -33,15 +43,15 @@ def forecast(slug: str, *, desk: Desk, bench: Bench) -> Forecast:
         proposal = desk.proposal_of(poc)
         known = _newest_replay(poc, uow)
     with planned(poc, proposal, bench, attempt=1) as plan:
-        calls = _calls(plan)
-        left = calls - sum(len(row.calls) for row in bench.journal.rows(plan))
+        calls = calls_of(plan)
+        left = max(0, calls - calls_made(plan, bench.journal.rows(plan)))
         return Forecast(
             slug=slug,
             requests=plan.requests,
             calls=calls,
-            calls_left=max(0, left),
+            calls_left=left,
             usd=_usd_of_call(known) * left if known else None,
-            minutes=_minutes(known, plan, left) if known else None,
+            minutes=minutes_of(known, plan, left) if known else None,
             gates=tuple(_gate(gate, plan, known) for gate in proposal.offline_gates),
             repeats=_repeats(known, plan) if known else (),
             primary_unit=_unit(plan, proposal.problem.primary_metric),
@@ -56,22 +66,42 @@ def _newest_replay(poc: Poc, uow: UnitOfWork) -> ReplayReport | None:
     return None
 
 
-def _calls(plan: ReplayPlan) -> int:
-    return 2 * plan.rows + min(plan.measurement.aa_requests, plan.requests)
+def calls_of(plan: ReplayPlan) -> int:
+    """Return the calls of a whole replay; a recording is not called, nor held against itself."""
+    called = _called(plan)
+    again = min(plan.measurement.aa_requests, plan.requests) if CONTROL in called else 0
+    return len(called) * plan.rows + again
+
+
+def calls_made(plan: ReplayPlan, rows: Iterable[ReplayRow]) -> int:
+    """Return how many of these calls the journalled rows hold."""
+    called = _called(plan)
+    if CONTROL in called:
+        called |= {CONTROL_AGAIN}
+    return sum(len(called.intersection(row.calls)) for row in rows)
+
+
+def minutes_of(report: ReplayReport, plan: ReplayPlan, calls: int) -> float:
+    """Return the minutes of so many calls like a report's, as many at once as the plan allows."""
+    if report.stages:
+        both_ms = sum(one.control.mean_ms + one.treatment.mean_ms for one in report.stages)
+    else:
+        both_ms = sum(report.arms[arm].latency_p50_ms for arm in (CONTROL, TREATMENT))
+    at_once = plan.measurement.workers * plan.measurement.concurrency
+    return calls * both_ms / 2 / at_once / 60_000
+
+
+def _called(plan: ReplayPlan) -> frozenset[str]:
+    """Return the arms that are called."""
+    variants = {CONTROL: plan.control, TREATMENT: plan.treatment}
+    return frozenset(arm for arm, one in variants.items() if logged_system(one.use) is None)
 
 
 def _usd_of_call(report: ReplayReport) -> float:
-    arms = [report.arms[arm] for arm in (CONTROL, TREATMENT) if arm in report.arms]
+    """Return what a call cost, of those that were paid for at all."""
+    arms = [report.arms[arm] for arm in sorted(_called(report.plan))]
     calls = sum(arm.calls for arm in arms)
     return float(sum(arm.cost_usd for arm in arms)) / calls if calls else 0.0
-
-
-def _minutes(report: ReplayReport, plan: ReplayPlan, calls: int) -> float:
-    """Return the minutes of so many calls, as many at once as the plan allows."""
-    both_ms = [one.control.mean_ms + one.treatment.mean_ms for one in report.stages]
-    mean_ms = sum(both_ms) / 2
-    at_once = plan.measurement.workers * plan.measurement.concurrency
-    return calls * mean_ms / at_once / 60_000
 
 
 def _gate(gate: Gate, plan: ReplayPlan, known: ReplayReport | None) -> GateForecast:
@@ -105,8 +135,8 @@ def _repeats(report: ReplayReport, plan: ReplayPlan) -> tuple[RepeatForecast, ..
     return tuple(
         RepeatForecast(
             repeats=worth.repeats,
-            calls=2 * plan.requests * worth.repeats,
-            usd=2 * plan.requests * worth.repeats * _usd_of_call(report),
+            calls=len(_called(plan)) * plan.requests * worth.repeats,
+            usd=len(_called(plan)) * plan.requests * worth.repeats * _usd_of_call(report),
             smallest_effect=power.smallest_effect(1, (worth.standard_error**2, 0.0), power=POWER),
         )
         for worth in repeats_that_pay(split, requests=plan.requests)
