@@ -74,7 +74,7 @@ async def _take(take: Take, request: Request, service: Service, key: AccessKey) 
     def work() -> Receipt:
         events = read_events(unpack(body) if is_gzipped else body, is_lines=is_lines)
         platform = service.platform
-        return take(events, source=key.key_id, uow=platform.uow(), now=platform.now)
+        return take(events, source=key.connection, uow=platform.uow(), now=platform.now)
 
     return await run_in_threadpool(work)
 

@@ -24,7 +24,12 @@ class Exposure:
 
     unit: str
     at: datetime
+    """When it happened, by our clock."""
+
     received_at: datetime
+    stated_at: datetime | None = None
+    """When the sender says that it happened, by its clock; None where it says nothing."""
+
     properties: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -44,7 +49,12 @@ class Outcome:
     """0, or `SMALLEST_VALUE` to `LARGEST_VALUE` in size."""
 
     at: datetime
+    """When it happened, by our clock."""
+
     received_at: datetime
+    stated_at: datetime | None = None
+    """When the sender says that it happened, by its clock; None where it says nothing."""
+
     slug: str | None = None
     """Named where the event belongs to one test only; None counts for every test of the unit."""
 
@@ -61,7 +71,7 @@ class QuarantinedEvent:
     """An event as it came, and why it does not count."""
 
     source: str
-    """The id of the key that it came with."""
+    """The connection that it came by."""
 
     kind: str
     """`exposure` or `outcome`."""
@@ -71,6 +81,9 @@ class QuarantinedEvent:
 
     reason: str
     received_at: datetime
+    stated_at: datetime | None = None
+    at: datetime | None = None
+    """When it happened, by our clock; None where it says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

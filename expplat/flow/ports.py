@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -100,7 +100,7 @@ class Events(Protocol):
     """Exposures and outcomes: append-only, each id once."""
 
     def add_exposures(self, exposures: Sequence[Exposure], *, source: str) -> frozenset[str]:
-        """Keep exposures; return the ids that were new. `source` is the key they came with."""
+        """Keep exposures; return the ids that were new. `source` is the connection they came by."""
 
     def add_outcomes(self, outcomes: Sequence[Outcome], *, source: str) -> frozenset[str]:
         """Keep outcomes; return the ids that were new."""
@@ -138,6 +138,18 @@ class AccessKey:
 
     created_at: datetime
     revoked_at: datetime | None = None
+    connection: str = ""
+    """Names whose key it is: the keys of one connection are one sender, so that an event that is
+    sent again under a newer key is known. Its own id, unless it was made by rotation."""
+
+    delivery: str = "plain"
+    """How a client key is served its flags: `plain`, `encrypted`, or `remote` (evaluated here)."""
+
+    payload_key: str | None = field(default=None, repr=False)
+    """What encrypts the flags of this key: 16 bytes in Base64, as its clients must know it."""
+
+    writes_events: bool = False
+    """Whether a client key may also send events, as plugins in browsers do."""
 
 
 class Keys(Protocol):

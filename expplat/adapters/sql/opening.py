@@ -8,7 +8,7 @@ from expplat.adapters.sql.engine import database_file, make_engine, parse_url, r
 from expplat.adapters.sql.failures import shown
 from expplat.errors import ConfigurationError
 
-HEAD_REVISION = "0001"
+HEAD_REVISION = "0002"
 """The schema that this version works with; a test holds it against the newest migration."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from sqlalchemy import Connection, insert, select
 
 from expplat.adapters.sql.tables import quarantined_events
@@ -22,12 +24,14 @@ class Quarantine:
             "body": _storable(event.body),
             "reason": _storable(event.reason),
             "received_at": event.received_at,
+            "stated_at": event.stated_at,
+            "at": event.at,
         }
         self._connection.execute(insert(quarantined_events), row)
 
     def list(self, *, limit: int = 1000) -> tuple[QuarantinedEvent, ...]:
         """Return the newest refused events, newest first."""
-        columns = [column for column in quarantined_events.c if column.name != "id"]
+        columns = [quarantined_events.c[field.name] for field in fields(QuarantinedEvent)]
         wanted = select(*columns).order_by(quarantined_events.c.id.desc()).limit(limit)
         rows = self._connection.execute(wanted)
         return tuple(QuarantinedEvent(**row._mapping) for row in rows)

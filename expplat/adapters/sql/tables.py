@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -123,6 +124,7 @@ exposures = Table(
     Column("variation", Key, key="variant", nullable=False),
     Column("unit", Key, nullable=False),
     Column("at", UtcDateTime, nullable=False),
+    Column("stated_at", UtcDateTime),
     Column("received_at", UtcDateTime, nullable=False),
     Column("properties", Text, nullable=False),
     Index(None, "slug", "phase", "unit", "at"),
@@ -137,6 +139,7 @@ outcomes = Table(
     Column("metric", Key, nullable=False),
     Column("value", Double, nullable=False),
     Column("at", UtcDateTime, nullable=False),
+    Column("stated_at", UtcDateTime),
     Column("received_at", UtcDateTime, nullable=False),
     Column("slug", Key),
     Column("properties", Text, nullable=False),
@@ -152,6 +155,9 @@ quarantined_events = Table(
     Column("body", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
+    Column("stated_at", UtcDateTime),
+    Column("at", UtcDateTime),
+    Column("settled_at", UtcDateTime),
 )
 
 access_keys = Table(
@@ -164,5 +170,9 @@ access_keys = Table(
     Column("secret_sha256", Key, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("revoked_at", UtcDateTime),
+    Column("connection", Key, nullable=False),
+    Column("delivery", Key, nullable=False),
+    Column("payload_key", Text),
+    Column("writes_events", Boolean, nullable=False),
     UniqueConstraint("secret_sha256"),
 )
