@@ -94,7 +94,7 @@ def replayed(platform):
 
 def promoted(platform):
     proposed(platform)
-    assert replayed(platform).report.blockers == ()
+    assert replayed(platform).blockers == ()
     return promote(SLUG, desk=platform.desk(by="ada"), bench=platform.bench())
 
 
@@ -139,7 +139,7 @@ def told(platform):
 
 def test_a_technique_that_wins_walks_from_the_file_to_everyone(platform):
     assert proposed(platform).is_new
-    assert replayed(platform).report.verdicts
+    assert replayed(platform).reports[0].verdicts
     assert promote(SLUG, desk=platform.desk(by="ada"), bench=platform.bench()).is_new
     actions = []
     for _ in range(10):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -88,14 +88,12 @@ def register(app: typer.Typer) -> None:
         if chosen.notice:
             warn(chosen.notice)
         proposal = _proposal(here, done)
-        page = here.pages.replay_page(done.report, proposal)
-        address = _copied(here, done, proposal, page)
-        place = here.reports.keep(done.report, proposal, page, out if ci else None)
+        told = [_told(here, report, proposal, out if ci else None) for report in done.reports]
         if as_json:
-            say_json(_plain(done, address, place))
+            say_json(_plain(done, told))
         else:
-            _show(done, proposal, place)
-        if done.report.blockers:
+            _show(done, proposal, told)
+        if done.blockers:
             raise typer.Exit(GATE_NOT_PASSED)
 
 
@@ -117,40 +115,69 @@ def _proposal(here: Platform, done: Replayed) -> Proposal:
         return sitting.proposal_of(done.poc)
 
 
-def _copied(here: Platform, done: Replayed, proposal: Proposal, page: str) -> str | None:
+class _Told(NamedTuple):
+    """Where the report of one treatment lies."""
+
+    report: ReplayReport
+    place: Path
+    address: str | None
+
+
+def _told(here: Platform, report: ReplayReport, proposal: Proposal, out: Path | None) -> _Told:
+    """Draw a report, copy it to MLflow and write it as files."""
+    from expplat.domain.replay import TREATMENT
+
+    page = here.pages.replay_page(report, proposal)
+    address = _copied(here, report, proposal, page)
+    folder = out / report.plan.arm if out and report.plan.arm != TREATMENT else out
+    return _Told(report, here.reports.keep(report, proposal, page, folder), address)
+
+
+def _copied(here: Platform, report: ReplayReport, proposal: Proposal, page: str) -> str | None:
     """Copy to MLflow what it has not received; its absence costs a warning, never the replay."""
     from expplat.flow.replay import copy
 
     with here.uow(readonly=True) as uow:
-        address = uow.replays.address(done.report.plan.replay_id)
+        address = uow.replays.address(report.plan.replay_id)
     if address is not None:
         return address
     try:
-        return copy(done.report, proposal, page, here.copying())
+        return copy(report, proposal, page, here.copying())
     except TrackingError as error:
         warn(f"{error.message} The replay stands; `expplat replay --sync` copies it later.")
         return None
 
 
-def _show(done: Replayed, proposal: Proposal, place: Path) -> None:
+def _show(done: Replayed, proposal: Proposal, told: list[_Told]) -> None:
     from expplat.cli._replay_words import say_replay
 
-    report = done.report
-    say_replay(report, proposal, is_new=done.is_new, lies_at=(f"report: {place}",))
-    if report.is_cut:
+    for report, place, _ in told:
+        if len(told) > 1:
+            say(f"{report.plan.arm} against control")
+        say_replay(report, proposal, is_new=done.is_new, lies_at=(f"report: {place}",))
+    if done.is_cut:
         say("The same command goes on from here, under a larger budget.")
-    elif report.blockers:
+    elif done.blockers:
         say("It stays offline: not every gate passed.")
     else:
         say(f"Every offline gate passed. Next: `expplat promote {done.poc.slug}`.")
 
 
-def _plain(done: Replayed, address: str | None, place: Path) -> dict[str, object]:
-    report: ReplayReport = done.report
+def _plain(done: Replayed, told: list[_Told]) -> dict[str, object]:
+    first, *others = told
+    further = {one.report.plan.arm: _plain_report(one) for one in others}
     return {
         "slug": done.poc.slug,
         "stage": done.poc.stage,
         "changed": done.is_new,
+        **_plain_report(first),
+        **({"further": further} if further else {}),
+    }
+
+
+def _plain_report(told: _Told) -> dict[str, object]:
+    report, place, address = told
+    return {
         "replay_id": report.plan.replay_id,
         "engine": report.engine,
         "requests": report.plan.requests,

@@ -34,16 +34,21 @@ def register(app: typer.Typer) -> None:
 
 
 def _tell(story: Story) -> None:
-    from expplat.domain.wording import claimed, interval
+    from expplat.domain.wording import claimed, interval, who_enters
 
     say(f"{story.poc.slug} · {story.poc.stage} · {story.traffic_percent:g} % of units in the test")
     say(f"{story.proposal.paper.title} ({story.proposal.paper.reference})")
     say(f"  claimed   {claimed(story.claimed)}")
     say(f"  replayed  {interval(story.replayed)}")
     say(f"  online    {interval(story.online)}")
+    if who := who_enters(story.proposal.online):
+        say(f"  enter     {who}")
     if story.verdicts:
         say("Verdicts")
         verdicts(story.verdicts)
+    for name, found in story.further_verdicts.items():
+        say(f"Verdicts of {name}")
+        verdicts(found)
     for waiver in story.proposal.waivers:
         say(f"  waived: {waiver.phase} {waiver.concern}: {waiver.reason}")
     say("History")

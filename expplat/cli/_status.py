@@ -50,3 +50,6 @@ def _tell(story: Story) -> None:
     say(f"  look {look.position + 1} at {look.snapshot.taken_at:%Y-%m-%d %H:%M}, {spent},")
     say(f"  {look.snapshot.units} units; online {interval(story.online)}")
     verdicts(look.verdicts)
+    for name, said in look.further.items():
+        say(f"  {name}")
+        verdicts(said.verdicts)

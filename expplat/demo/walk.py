@@ -114,10 +114,11 @@ def _replay(demo: Demo, slug: str) -> None:
         done = replay(slug, desk=demo.desk, bench=demo.platform.bench(), runner=runner)
     if engine.notice:
         demo.say(f"  {engine.notice}")
-    demo.say(f"  {slug}: {done.report.plan.requests} questions")
-    for verdict in done.report.verdicts:
-        demo.say(f"    {MARKS[verdict.ruling]} {verdict.sentence}")
-    _copy(demo, told, done.report)
+    for report in done.reports:
+        demo.say(f"  {slug}: {report.plan.requests} questions")
+        for verdict in report.verdicts:
+            demo.say(f"    {MARKS[verdict.ruling]} {verdict.sentence}")
+        _copy(demo, told, report)
 
 
 def _copy(demo: Demo, told: Story, report: ReplayReport) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from expplat.domain.replay import TREATMENT
+
 
 class Outcome(StrEnum):
     """What the evidence says of the treatment."""
@@ -42,6 +44,9 @@ class Decision:
     action: Action
     reasons: tuple[str, ...]
     """Sentences for a person, at least one, the weightiest first."""
+
+    arm: str = TREATMENT
+    """The treatment that it is about, where there are several."""
 
     @property
     def reason(self) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from expplat.domain.gate import Verdict
 from expplat.domain.moments import NO_MOMENTS, Moments
 from expplat.domain.replay import CONTROL, TREATMENT
+
+VARIANTS = (CONTROL, TREATMENT, *(f"{TREATMENT}_{letter}" for letter in "bcdefg"))
+"""What a variant may be called, in the order that flags number them in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +23,7 @@ class Exposure:
     slug: str
     phase: int
     variant: str
-    """`control` or `treatment`; `variation` on the wire."""
+    """One of `VARIANTS`; `variation` on the wire."""
 
     unit: str
     at: datetime
@@ -31,6 +34,11 @@ class Exposure:
     """When the sender says that it happened, by its clock; None where it says nothing."""
 
     properties: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What counts of it: the same id with another content is a fault of its sender."""
+        return (self.slug, self.phase, self.variant, self.unit, self.stated_at)
 
 
 SMALLEST_VALUE = 1e-100
@@ -60,6 +68,11 @@ class Outcome:
 
     properties: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What counts of it: the same id with another content is a fault of its sender."""
+        return (self.unit, self.metric, self.value, self.slug, self.stated_at)
+
 
 def is_storable(value: float) -> bool:
     """Whether statistics can be made of an outcome's value; others belong in quarantine."""
@@ -77,13 +90,23 @@ class QuarantinedEvent:
     """`exposure` or `outcome`."""
 
     body: str
-    """What was sent; bytes that a database cannot hold stand as escapes."""
+    """The event as JSON, in the form of `/v1/exposures` or `/v1/outcomes`."""
 
     reason: str
+    """A code and a sentence: `unknown_experiment: No test of that name was begun.`"""
+
     received_at: datetime
     stated_at: datetime | None = None
     at: datetime | None = None
     """When it happened, by our clock; None where it says nothing."""
+
+    number: int = 0
+    """Counts up in the order they came; 0 for one that is not kept yet."""
+
+    @property
+    def code(self) -> str:
+        """The first word of the reason."""
+        return self.reason.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +146,10 @@ class Snapshot:
         """Return one variant's statistics, also of one that nobody was shown yet."""
         return self.arms.get(variant, ArmStatistics(units=0, metrics={}))
 
+    def pair(self, treatment: str) -> Snapshot:
+        """Return control and one of several treatments, which is called `treatment` in it."""
+        return replace(self, arms={CONTROL: self.arm(CONTROL), TREATMENT: self.arm(treatment)})
+
     @property
     def units(self) -> int:
         """Units in the test, all variants together."""
@@ -140,6 +167,14 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one look said of one of several treatments."""
+
+    information_fraction: float
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """One reading of an online test: the evidence, and what the gates said. Written once."""
 
@@ -154,3 +189,27 @@ class Look:
 
     snapshot: Snapshot
     verdicts: tuple[Verdict, ...]
+    """Of the health gates, and of the metric gates for the first treatment."""
+
+    further: Mapping[str, Reading] = field(default_factory=dict)
+    """What the look said of the treatments after the first, by name."""
+
+    def of(self, treatment: str) -> Look:
+        """Return the look at control and one treatment alone, as if there were no other."""
+        if not self.further:
+            return self
+        said = self.further.get(treatment) or Reading(
+            information_fraction=self.information_fraction, verdicts=self.verdicts
+        )
+        return replace(
+            self,
+            snapshot=self.snapshot.pair(treatment),
+            information_fraction=said.information_fraction,
+            verdicts=said.verdicts,
+            further={},
+        )
+
+    @property
+    def by_treatment(self) -> dict[str, Look]:
+        """The looks at control and each treatment alone, the first treatment first."""
+        return {name: self.of(name) for name in (TREATMENT, *sorted(self.further))}

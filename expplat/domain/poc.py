@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Any
 
 from expplat.domain.plain import sha256_of
+from expplat.domain.replay import TREATMENT
 from expplat.errors import StageError
 
 
@@ -87,6 +88,12 @@ class Transition:
         """Return this transition tied to the one before it."""
         tied = replace(self, previous_sha256=previous_sha256, sha256="")
         return replace(tied, sha256=sha256_of(tied))
+
+    @property
+    def winner(self) -> str:
+        """The treatment that a graduation serves to everybody; there may have been several."""
+        decision = self.evidence.get("decision")
+        return str(decision.get("arm", TREATMENT)) if isinstance(decision, dict) else TREATMENT
 
     @property
     def is_intact(self) -> bool:

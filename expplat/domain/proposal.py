@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
 
+from expplat.domain.entrance import Exclusion, Holdout
 from expplat.domain.gate import Gate
 from expplat.domain.metric import Metric
 from expplat.domain.plain import READ_STRICTLY
@@ -102,7 +103,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variants:
-    """The pair that is compared, the same offline and online."""
+    """What is compared, the same offline and online: control, and a treatment or several."""
 
     __pydantic_config__ = READ_STRICTLY
 
@@ -111,6 +112,26 @@ class Variants:
 
     treatment: Variant
     """What the paper proposes."""
+
+    more: Mapping[str, Variant] = field(default_factory=dict)
+    """Further treatments, `treatment_b`, `treatment_c` and so on: each is replayed against the same
+    control, must pass every offline gate, and shares the online test. Success is then asked of each
+    at its share of alpha, so that several tries are no better than one; the best that passes every
+    gate graduates, and harm by one ends the test."""
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """The names of all treatments, the first one `treatment`."""
+        return ("treatment", *sorted(self.more))
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The names of all variants, control first: the order that flags know them in."""
+        return ("control", *self.treatments)
+
+    def pair(self, treatment: str) -> Variants:
+        """Return control with one of the treatments, which is called `treatment` in it."""
+        return Variants(control=self.control, treatment=self.more.get(treatment, self.treatment))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +190,8 @@ class Measurement:
     the whole replay, second and later ones are held to a quarter of all calls."""
 
     budget_usd: Annotated[float, Gt(0)] | None = None
-    """What the calls may cost together; the replay stops there, and its verdict is `unknown`."""
+    """What the calls of a treatment's replay may cost together; it stops there, and its verdict is
+    `unknown`."""
 
     budget_minutes: Annotated[float, Gt(0)] | None = None
     """Minutes of one run of the replay, for the same purpose."""
@@ -248,8 +270,9 @@ class OnlinePlan:
     gates are the guardrails: all must pass, and one that is proven harmed ends the test."""
 
     max_units: Annotated[int, Ge(20)]
-    """Units, both variants together, at which the test ends: the horizon of the sequential plan,
-    and in the mode `open_ended` where the intervals are tightest."""
+    """Units, control and treatment together, at which the test ends: the horizon of the sequential
+    plan, and in the mode `open_ended` where the intervals are tightest. Where there are several
+    treatments, those of control and any one of them."""
 
     max_days: Annotated[float, Gt(0), Le(365)] = 28.0
     """Days after which the test ends, whatever it has gathered."""
@@ -269,14 +292,32 @@ class OnlinePlan:
     """What is randomised: the name of the attribute that the flag hashes."""
 
     split: Literal["equal"] = "equal"
-    """Both variants get the same share of the test at every step: unequal ones break the
+    """Each variant gets the same share of the test at every step: unequal ones break the
     variances of rare and heavy-tailed metrics."""
 
     ramp_percent: Annotated[tuple[Percent, ...], Len(1)] = (5.0, 20.0, 50.0, 100.0)
-    """Share of units that enters the test at each step, half to each variant; only ever more."""
+    """Share of units that enters the test at each step, an equal part of it to each variant; only
+    ever more."""
 
     hold: Hold = field(default_factory=Hold)
     """What a step must gather before the next one opens."""
+
+    targeting: Mapping[str, Any] = field(default_factory=dict)
+    """Condition on the attributes of a unit, such as `{"country": {"$in": ["CH", "DE"]}}`: only
+    units that meet it enter, and only they are served the treatment after graduation. Operators are
+    `$eq $ne $lt $lte $gt $gte $in $nin $exists $size $elemMatch $veq $vne $vlt $vlte $vgt $vgte
+    $not`, joined by `$and $or $nor`; everybody where it is left out. Everyone who holds a client
+    key can read it, so it must name no person and nothing that is secret."""
+
+    exclusion: Exclusion | None = None
+    """Mutual exclusion: tests of one group whose ranges do not overlap share no unit."""
+
+    holdout: Holdout | None = None
+    """Units that stay on control in this test and in every other that names the same holdout."""
+
+    requires: str | None = None
+    """Slug of another POC: only units that are served its treatment enter, and only they are
+    served this one's after graduation. Its rollback closes this flag too."""
 
     health: Health = field(default_factory=Health)
     """Limits of the health gates."""

@@ -148,6 +148,9 @@ class ReplayPlan:
     attempt: int = 1
     """2, 3 … where somebody asked to measure the same thing again."""
 
+    arm: str = TREATMENT
+    """Which of the proposal's treatments is the treatment here."""
+
     @property
     def rounds(self) -> int:
         """Random parts that the requests are taken in; between two of them the replay may end."""

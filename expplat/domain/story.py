@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from expplat.domain.gate import Effect, GateKind, Verdict
 from expplat.domain.online import Look
@@ -21,6 +22,9 @@ class Story:
 
     replay: ReplayReport | None = None
     """The replay that the newest verdicts stand on; None before the first."""
+
+    further_replays: Mapping[str, ReplayReport] = field(default_factory=dict)
+    """The replays of the treatments after the first, by name."""
 
     tracking_address: str | None = None
     """Where MLflow shows the replay; None while it has not received it."""
@@ -50,6 +54,13 @@ class Story:
         if self.looks:
             return self.looks[-1].verdicts
         return self.replay.verdicts if self.replay else ()
+
+    @property
+    def further_verdicts(self) -> dict[str, tuple[Verdict, ...]]:
+        """The newest verdicts of the treatments after the first, by name."""
+        if self.looks:
+            return {name: said.verdicts for name, said in self.looks[-1].further.items()}
+        return {name: report.verdicts for name, report in self.further_replays.items()}
 
     @property
     def traffic_percent(self) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from expplat.domain.gate import Effect, Ruling
-from expplat.domain.proposal import Claim
+from expplat.domain.proposal import Claim, OnlinePlan
 
 MARKS = {Ruling.PASS: "✓", Ruling.FAIL: "✗", Ruling.UNKNOWN: "?"}
 """A sign for each ruling, so that colour never speaks alone."""
@@ -109,3 +111,18 @@ def _decimals(size: float) -> int:
 
 def _short(unit: str) -> str:
     return {"usd": "USD"}.get(unit, unit)
+
+
+def who_enters(plan: OnlinePlan) -> str:
+    """Return who may enter the online test; empty where everybody may."""
+    words = []
+    if plan.targeting:
+        words.append(f"units that meet {json.dumps(plan.targeting, ensure_ascii=False)}")
+    if plan.exclusion:
+        begins, ends = plan.exclusion.from_percent, plan.exclusion.to_percent
+        words.append(f"{begins:g} to {ends:g} % of the exclusion group {plan.exclusion.group}")
+    if plan.holdout:
+        words.append(f"without the {plan.holdout.percent:g} % of the holdout {plan.holdout.name}")
+    if plan.requires:
+        words.append(f"units that are served the treatment of {plan.requires}")
+    return "; ".join(words)

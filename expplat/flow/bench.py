@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from expplat.domain.plain import sha256_of
 from expplat.domain.poc import Poc
 from expplat.domain.price import PriceTable
 from expplat.domain.proposal import Proposal
-from expplat.domain.replay import ReplayPlan
+from expplat.domain.replay import TREATMENT, ReplayPlan
 from expplat.flow.ports import CodeHashes, FrozenLog, Journal, Prices, RequestLogs, VariantCode
 from expplat.metrics.catalogue import resolve
 
@@ -32,12 +32,22 @@ class Bench:
 
 
 @contextmanager
-def planned(poc: Poc, proposal: Proposal, bench: Bench, attempt: int) -> Iterator[ReplayPlan]:
+def planned(
+    poc: Poc, proposal: Proposal, bench: Bench, attempt: int, treatment: str = TREATMENT
+) -> Iterator[ReplayPlan]:
     """Freeze the log, probe the code, and give the plan with the id that all of it makes.
 
     The id is a hash of everything that can change the answer: the same id means the same evidence.
+
+    Args:
+        poc: Which POC.
+        proposal: Its newest revision.
+        bench: What it is measured with.
+        attempt: Which measurement of the revision this is, from 1.
+        treatment: Which of the proposal's treatments is held against control.
     """
-    code = bench.code.probe(bench.workspace, proposal.variants, resolve(proposal.metrics))
+    pair = proposal.variants.pair(treatment)
+    code = bench.code.probe(bench.workspace, pair, resolve(proposal.metrics))
     prices = bench.prices.read(bench.workspace)
     root = bench.state_dir / "replays"
     incoming = root / f".incoming-{poc.slug}-{os.getpid()}"
@@ -49,11 +59,11 @@ def planned(poc: Poc, proposal: Proposal, bench: Bench, attempt: int) -> Iterato
             shard_requests=proposal.measurement.shard_requests,
             kept=bench.state_dir / "queries" / f"{_query_id(poc, attempt)}.parquet",
         )
-        made_of = _Ingredients(poc.newest.proposal_sha256, log, code, prices, attempt)
+        made_of = _Ingredients(poc.newest.proposal_sha256, log, code, prices, attempt, treatment)
         folder = root / made_of.replay_id
         if not folder.exists():
             incoming.rename(folder)
-        yield _plan(proposal, made_of, bench.workspace, folder)
+        yield _plan(replace(proposal, variants=pair), made_of, bench.workspace, folder)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
 
@@ -71,6 +81,8 @@ class _Ingredients(NamedTuple):
     code: CodeHashes
     prices: PriceTable
     attempt: int
+    arm: str
+    """Which of the proposal's treatments; what tells it from the others is the hash of its code."""
 
     @property
     def replay_id(self) -> str:
@@ -103,4 +115,5 @@ def _plan(proposal: Proposal, made_of: _Ingredients, workspace: Path, folder: Pa
         control_sha256=made_of.code.control_sha256,
         treatment_sha256=made_of.code.treatment_sha256,
         attempt=made_of.attempt,
+        arm=made_of.arm,
     )

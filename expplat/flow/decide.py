@@ -16,13 +16,14 @@ from expplat.domain.decision import Decision
 from expplat.domain.online import Look
 from expplat.domain.plain import sha256_of, to_plain
 from expplat.domain.poc import Poc, Transition
-from expplat.domain.proposal import OnlinePlan, Proposal
-from expplat.domain.replay import ReplayReport
+from expplat.domain.proposal import Proposal
+from expplat.domain.replay import TREATMENT, ReplayReport
 from expplat.errors import InputError, NotFoundError
 from expplat.flow.desk import Desk
 from expplat.flow.evidence_verdicts import verdicts_again
-from expplat.flow.look import decision_of, take_look
+from expplat.flow.look import decision_of, further_verdicts, take_look
 from expplat.flow.reading import read
+from expplat.flow.treatments import FURTHER, replay_ids
 
 NOTHING = "nothing"
 """Stands where one side has no value at all."""
@@ -99,10 +100,11 @@ def replay_decision(slug: str, position: int | None = None, *, desk: Desk) -> Re
         proposal = desk.reader.thaw(uow.proposals.text(step.proposal_sha256))
         if "look" in step.evidence:
             looks = uow.looks.of(slug, step.phase)
-            stored, again = _online(step, proposal.online, looks)
+            stored, again = _online(step, proposal, looks)
         else:
-            report = uow.replays.find(step.evidence["replay_id"])
-            stored, again = _offline(step, proposal, report)
+            ids = replay_ids(step.evidence)
+            reports = {name: uow.replays.find(replay_id) for name, replay_id in ids.items()}
+            stored, again = _offline(step, proposal, reports)
     if not step.is_intact:
         stored, again = stored | {"row": "edited"}, again | {"row": "as it was written"}
     return Replayed(
@@ -152,38 +154,56 @@ def _is_judged(step: Transition) -> bool:
 
 
 def _online(
-    step: Transition, plan: OnlinePlan, looks: tuple[Look, ...]
+    step: Transition, proposal: Proposal, looks: tuple[Look, ...]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read the look again, on its own sums and the looks before it."""
     position = step.evidence["look"]
     found = next((look for look in looks if look.position == position), None)
     if found is None:
         raise NotFoundError(f"The look {position} of {step.slug} is not in the database.")
-    look = read(plan, found.snapshot, tuple(one for one in looks if one.position < position))
+    past = tuple(one for one in looks if one.position < position)
+    look = read(proposal.online, found.snapshot, past, proposal.variants.treatments)
     again = {
         "verdicts": to_plain(look.verdicts),
-        "decision": to_plain(decision_of(plan, look)),
+        "decision": to_plain(decision_of(proposal.online, look)),
+        **further_verdicts(look),
         "look": to_plain(look),
     }
-    stored = {"look": to_plain(found), **_kept(step, "verdicts", "decision")}
+    stored = {"look": to_plain(found), **_kept(step, "verdicts", "decision", "further_verdicts")}
     return stored, _pruned(again, stored)
 
 
 def _offline(
-    step: Transition, proposal: Proposal, report: ReplayReport | None
+    step: Transition, proposal: Proposal, reports: Mapping[str, ReplayReport | None]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Judge the replay's effects again."""
-    if report is None:
-        replay_id = step.evidence["replay_id"]
-        raise NotFoundError(f"The replay {replay_id} of {step.slug} is not in the database.")
-    verdicts = verdicts_again(report, proposal)
-    again = {
-        "verdicts": to_plain(verdicts),
-        "verdict_sha256": replace(report, verdicts=verdicts).verdict_sha256,
-        "report": to_plain(verdicts),
-    }
-    stored = {"report": to_plain(report.verdicts), **_kept(step, "verdicts", "verdict_sha256")}
+    """Judge the effects of the replay of each treatment again."""
+    stored: dict[str, Any] = {}
+    again: dict[str, Any] = {}
+    for name, report in reports.items():
+        kept = step.evidence if name == TREATMENT else step.evidence[FURTHER][name]
+        if report is None:
+            raise NotFoundError(
+                f"The replay {kept['replay_id']} of {step.slug} is not in the database."
+            )
+        place = "" if name == TREATMENT else f"{name}."
+        for key, (then, anew) in _judged_again(report, kept, proposal).items():
+            stored[f"{place}{key}"], again[f"{place}{key}"] = then, anew
     return stored, _pruned(again, stored)
+
+
+def _judged_again(
+    report: ReplayReport, kept: Mapping[str, Any], proposal: Proposal
+) -> dict[str, tuple[Any, Any]]:
+    """Return what is stored of a replay's verdicts, and the same made again."""
+    verdicts = verdicts_again(report, proposal)
+    plain = to_plain(verdicts)
+    found = {"report": (to_plain(report.verdicts), plain)}
+    if "verdicts" in kept:
+        found["verdicts"] = (kept["verdicts"], plain)
+    if "verdict_sha256" in kept:
+        again = replace(report, verdicts=verdicts).verdict_sha256
+        found["verdict_sha256"] = (kept["verdict_sha256"], again)
+    return found
 
 
 def _kept(step: Transition, *keys: str) -> dict[str, Any]:

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
+from expplat.domain.entrance import Exclusion, Holdout
 from expplat.domain.poc import Poc, Stage, Transition
 from expplat.domain.proposal import Proposal
+from expplat.domain.replay import CONTROL, TREATMENT
+
+_OPEN = (Stage.PROMOTED, Stage.GRADUATED)
+"""The stages in which somebody is served the treatment."""
+
+_HOLDOUT = "holdout-"
+"""Begins the key of a holdout; with its hyphen it is never that of a test, which begins with a
+slug."""
+
+
+def holdout_key(name: str) -> str:
+    """Return the key by which SDKs report the units of a holdout."""
+    return f"{_HOLDOUT}{name}"
+
+
+def is_holdout_key(key: str) -> bool:
+    """Tell whether an experiment that an SDK reports is a holdout: an exposure to no test."""
+    return key.startswith(_HOLDOUT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +53,24 @@ class FlagState:
     is_closed: bool = False
     """Whether the emergency brake holds it, or its proposal cannot be read."""
 
+    arms: tuple[str, ...] = (CONTROL, TREATMENT)
+    """The variants, control first; each gets the same share of the units."""
+
+    targeting: Mapping[str, Any] = field(default_factory=dict)
+    """Condition that units must meet; empty where every unit does."""
+
+    exclusion: Exclusion | None = None
+    """Range of the units that the test is held to."""
+
+    holdout: Holdout | None = None
+    """Units that stay on control, in the test and after it."""
+
+    requires: str | None = None
+    """The flag whose treatment a unit must be served."""
+
+    winner: str = TREATMENT
+    """What is served after graduation."""
+
     @property
     def is_test(self) -> bool:
         """Whether units are assigned to variants."""
@@ -40,7 +78,7 @@ class FlagState:
 
     @property
     def is_graduated(self) -> bool:
-        """Whether everybody is served the treatment."""
+        """Whether everybody whom the plan is about is served the winner."""
         return self.stage is Stage.GRADUATED and not self.is_closed
 
 
@@ -63,8 +101,8 @@ def flag_states(
 
 
 def proposals_needed(pocs: Iterable[Poc]) -> frozenset[str]:
-    """Return the hashes of the files that the running tests stand on."""
-    return frozenset(poc.newest.proposal_sha256 for poc in pocs if poc.stage is Stage.PROMOTED)
+    """Return the hashes of the files that say who is served what: those of all open flags."""
+    return frozenset(poc.newest.proposal_sha256 for poc in pocs if poc.stage in _OPEN)
 
 
 def _was_promoted(poc: Poc) -> bool:
@@ -73,21 +111,37 @@ def _was_promoted(poc: Poc) -> bool:
 
 def _state(poc: Poc, proposals_by_sha: Mapping[str, Proposal]) -> FlagState:
     newest = poc.newest
-    is_test = newest.stage is Stage.PROMOTED
-    proposal = proposals_by_sha.get(newest.proposal_sha256) if is_test else None
-    return FlagState(
+    state = FlagState(
         slug=poc.slug,
         phase=max(step.phase for step in poc.history),
         stage=_flag_stage(newest),
-        traffic_percent=newest.traffic_percent if is_test else 0.0,
-        unit=proposal.online.unit if proposal else "",
+        traffic_percent=newest.traffic_percent if newest.stage is Stage.PROMOTED else 0.0,
+        unit="",
         changed_at=_changed_at(poc),
-        is_closed=is_test and proposal is None,
+    )
+    if newest.stage not in _OPEN:
+        return state
+    proposal = proposals_by_sha.get(newest.proposal_sha256)
+    if proposal is None:
+        return replace(state, is_closed=True)
+    return _planned(replace(state, winner=newest.winner), proposal)
+
+
+def _planned(state: FlagState, proposal: Proposal) -> FlagState:
+    plan = proposal.online
+    return replace(
+        state,
+        unit=plan.unit,
+        arms=proposal.variants.arms,
+        targeting=plan.targeting,
+        exclusion=plan.exclusion,
+        holdout=plan.holdout,
+        requires=plan.requires,
     )
 
 
 def _flag_stage(step: Transition) -> Stage:
-    return step.stage if step.stage in (Stage.PROMOTED, Stage.GRADUATED) else Stage.ROLLED_BACK
+    return step.stage if step.stage in _OPEN else Stage.ROLLED_BACK
 
 
 def _changed_at(poc: Poc) -> datetime:

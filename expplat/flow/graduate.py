@@ -6,8 +6,7 @@ from expplat.domain.online import Look
 from expplat.domain.poc import Poc, Stage
 from expplat.domain.proposal import OnlinePlan
 from expplat.flow.desk import Desk, Step, Stepped, write_step
-from expplat.flow.look import decision_of, evidence_of, take_look
-from expplat.gates.decision import standing_in_the_way
+from expplat.flow.look import decision_of, evidence_of, standing_at, take_look
 
 
 def graduate(slug: str, *, desk: Desk) -> Stepped:
@@ -29,13 +28,21 @@ def graduate(slug: str, *, desk: Desk) -> Stepped:
 
 def conclude(poc: Poc, plan: OnlinePlan, look: Look, desk: Desk) -> Stepped:
     """Commit the graduation on the evidence of a look, or return what stands in the way."""
-    standing = standing_in_the_way(look.verdicts, plan.winning)
+    standing = standing_at(plan, look)
     if standing:
         return Stepped(poc, standing, "", is_new=False)
+    decision = decision_of(plan, look)
+    served = decision.arm if look.further else "the treatment"
     step = Step(
         stage=Stage.GRADUATED,
-        reason=f"{decision_of(plan, look).reason} Everyone is served the treatment.",
+        reason=f"{decision.reason} {_whom(plan)} is served {served}.",
         traffic_percent=100.0,
         evidence=evidence_of(plan, look),
     )
     return Stepped(write_step(poc.slug, step, desk), (), f"{poc.slug} has graduated.", is_new=True)
+
+
+def _whom(plan: OnlinePlan) -> str:
+    """Say who is served the treatment: nobody whom the plan kept out for good."""
+    is_limited = plan.targeting or plan.holdout or plan.requires
+    return "Everyone whom the plan is about" if is_limited else "Everyone"

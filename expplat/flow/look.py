@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from expplat.domain.decision import Decision
+from expplat.domain.decision import Action, Decision
+from expplat.domain.gate import Gate, Verdict
 from expplat.domain.online import Look
 from expplat.domain.plain import to_plain
 from expplat.domain.poc import Poc, Stage
@@ -17,7 +18,8 @@ from expplat.domain.proposal import OnlinePlan, Proposal
 from expplat.errors import StageError
 from expplat.flow.desk import Desk
 from expplat.flow.reading import decisive_looks, read
-from expplat.gates.decision import alarms, decide
+from expplat.flow.treatments import decide_together
+from expplat.gates.decision import alarms, decide, standing_in_the_way
 
 WATCHED_GROWTH = 1.1
 """Before the first decisive look, a reading with so many times the events is worth a row, …"""
@@ -51,7 +53,7 @@ def take_look(poc: Poc, proposal: Proposal, desk: Desk) -> Look:
             started_at=started_at(poc),
             now=desk.now(),
         )
-        look = read(plan, snapshot, past)
+        look = read(plan, snapshot, past, proposal.variants.treatments)
         if not is_news(look, past, plan):
             return past[-1]
         uow.looks.add(look)
@@ -61,7 +63,23 @@ def take_look(poc: Poc, proposal: Proposal, desk: Desk) -> Look:
 
 def decision_of(plan: OnlinePlan, look: Look) -> Decision:
     """Return what follows from a look; pure."""
-    return decide(look.verdicts, final=is_spent(plan, look), winning=plan.winning)
+    looks = look.by_treatment
+    decisions = {
+        name: decide(one.verdicts, final=is_spent(plan, one), winning=plan.winning)
+        for name, one in looks.items()
+    }
+    return decide_together(decisions, {name: one.verdicts for name, one in looks.items()})
+
+
+def standing_at(plan: OnlinePlan, look: Look) -> tuple[Verdict, ...]:
+    """Return the verdicts that keep a look from graduation; empty where nothing does."""
+    if decision_of(plan, look).action is Action.GRADUATE:
+        return ()
+    return tuple(
+        verdict
+        for one in look.by_treatment.values()
+        for verdict in standing_in_the_way(one.verdicts, plan.winning)
+    )
 
 
 def is_spent(plan: OnlinePlan, look: Look) -> bool:
@@ -75,7 +93,14 @@ def evidence_of(plan: OnlinePlan, look: Look) -> dict[str, Any]:
         "look": look.position,
         "verdicts": to_plain(look.verdicts),
         "decision": to_plain(decision_of(plan, look)),
+        **further_verdicts(look),
     }
+
+
+def further_verdicts(look: Look) -> dict[str, Any]:
+    """Return what a look said of the treatments after the first; empty where there are none."""
+    said = {name: to_plain(reading.verdicts) for name, reading in look.further.items()}
+    return {"further_verdicts": said} if said else {}
 
 
 def started_at(poc: Poc) -> datetime:
@@ -92,12 +117,12 @@ def is_news(look: Look, past: tuple[Look, ...], plan: OnlinePlan) -> bool:
     News are every decisive look and every new alarm; before the first decisive look also what came
     with many more events, a day later, or after the plan's days.
     """
-    if not past or look.information_fraction > 0:
+    if not past or any(one.information_fraction > 0 for one in look.by_treatment.values()):
         return True
     newest = past[-1]
-    if alarms(look.verdicts) - alarms(newest.verdicts):
+    if _alarms(look) - _alarms(newest):
         return True
-    if decisive_looks(past):
+    if any(decisive_looks(tuple(one.by_treatment.values())) for one in past):
         return False
     before, now = newest.snapshot, look.snapshot
     return (
@@ -105,3 +130,8 @@ def is_news(look: Look, past: tuple[Look, ...], plan: OnlinePlan) -> bool:
         or now.days - before.days >= WATCHED_DAYS
         or now.days >= plan.max_days > before.days
     )
+
+
+def _alarms(look: Look) -> frozenset[tuple[str, Gate]]:
+    looks = look.by_treatment.items()
+    return frozenset((name, gate) for name, one in looks for gate in alarms(one.verdicts))

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from expplat.domain.gate import Gate, GateKind, Ruling, Verdict
 from expplat.domain.poc import Poc, Stage
 from expplat.domain.proposal import Proposal
 from expplat.domain.replay import ReplayPlan, ReplayReport
 from expplat.flow.bench import Bench, planned
 from expplat.flow.desk import Desk, Step, Stepped, write_step
+from expplat.flow.neighbours import conflicts, neighbours
 from expplat.flow.plan import plan_verdicts
+from expplat.flow.treatments import evidence_of_ids, replay_ids, shared_by
 
 
 def promote(slug: str, *, desk: Desk, bench: Bench) -> Stepped:
     """Start the online test of a POC whose replay passed every offline gate.
 
     In this order: every offline verdict is `pass`; code, log and prices are still those of the
-    replay; the plan has the power that it needs; commit; then release the flag. Safe to repeat: the
-    stage is committed before the flag opens, so that an interruption leaves it closed.
+    replay; the plan has the power that it needs, and agrees with the plans of the other open flags;
+    commit; then release the flag. Safe to repeat: the stage is committed before the flag opens, so
+    that an interruption leaves it closed.
 
     Raises:
         StageError: If the POC has not been replayed.
@@ -29,8 +34,13 @@ def promote(slug: str, *, desk: Desk, bench: Bench) -> Stepped:
             return Stepped(poc, (), f"{_running(poc)} It had been promoted.", is_new=False)
         poc.must_be_open_for(Stage.PROMOTED)
         proposal = desk.proposal_of(poc)
-        report = uow.replays.find(poc.newest.evidence["replay_id"])
-    standing = standing_before_promotion(poc, proposal, report, bench)
+        ids = replay_ids(poc.newest.evidence)
+        reports = [uow.replays.find(replay_id) for replay_id in ids.values()]
+        clashes = conflicts(slug, proposal.online, neighbours(slug, uow=uow, reader=desk.reader))
+    standing = (
+        *standing_before_promotion(poc, proposal, reports, bench),
+        *(_unknown(sentence) for sentence in clashes),
+    )
     if standing:
         return Stepped(poc, standing, "", is_new=False)
     first = proposal.online.ramp_percent[0]
@@ -38,7 +48,7 @@ def promote(slug: str, *, desk: Desk, bench: Bench) -> Stepped:
         stage=Stage.PROMOTED,
         reason=f"Every offline gate passed; {first:g} % of the units are in the test.",
         traffic_percent=first,
-        evidence={"replay_id": poc.newest.evidence["replay_id"]},
+        evidence=evidence_of_ids(ids),
         opens_phase=True,
     )
     poc = write_step(slug, step, desk)
@@ -47,16 +57,28 @@ def promote(slug: str, *, desk: Desk, bench: Bench) -> Stepped:
 
 
 def standing_before_promotion(
-    poc: Poc, proposal: Proposal, report: ReplayReport | None, bench: Bench
+    poc: Poc, proposal: Proposal, reports: Sequence[ReplayReport | None], bench: Bench
 ) -> tuple[Verdict, ...]:
-    """Return what keeps a replayed POC from users; empty when nothing does."""
-    if report is None:
-        return (_unknown("The replay that the stage stands on is not in the database."),)
-    if report.blockers:
-        return report.blockers
-    with planned(poc, proposal, bench, report.plan.attempt) as plan:
-        stale = tuple(_unknown(sentence) for sentence in _changes(report.plan, plan))
-    return stale or plan_verdicts(proposal.online)
+    """Return what keeps a replayed POC from users; empty when nothing does.
+
+    Args:
+        poc: Which POC.
+        proposal: Its newest revision.
+        reports: The replays that the stage stands on, one a treatment; None for one that is lost.
+        bench: What they were measured with.
+    """
+    known = [report for report in reports if report is not None]
+    if len(known) < len(proposal.variants.treatments):
+        return (_unknown("A replay that the stage stands on is not in the database."),)
+    failed = tuple(verdict for report in known for verdict in report.blockers)
+    if failed:
+        return failed
+    stale: list[Verdict] = []
+    for report in known:
+        then = report.plan
+        with planned(poc, proposal, bench, then.attempt, then.arm) as plan:
+            stale += [_unknown(sentence) for sentence in _changes(then, plan)]
+    return tuple(stale) or plan_verdicts(shared_by(proposal.online, len(known)))
 
 
 def _changes(replayed: ReplayPlan, present: ReplayPlan) -> tuple[str, ...]:
@@ -64,7 +86,7 @@ def _changes(replayed: ReplayPlan, present: ReplayPlan) -> tuple[str, ...]:
     compared = (
         ("the request log", replayed.log_sha256, present.log_sha256),
         ("the code of control", replayed.control_sha256, present.control_sha256),
-        ("the code of treatment", replayed.treatment_sha256, present.treatment_sha256),
+        (f"the code of {present.arm}", replayed.treatment_sha256, present.treatment_sha256),
         ("the price table", replayed.prices, present.prices),
     )
     return tuple(

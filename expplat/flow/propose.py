@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from expplat.domain.plain import sha256_of
 from expplat.domain.poc import Poc, Stage, Transition
 from expplat.domain.proposal import Proposal
-from expplat.errors import FaultsError
+from expplat.domain.replay import TREATMENT
+from expplat.errors import Fault, FaultsError
 from expplat.flow.desk import Desk
 from expplat.flow.ports import SpecReader, VariantCode
 from expplat.metrics.catalogue import resolve
@@ -30,11 +32,23 @@ def check(
         FaultsError: With every fault of the file, or of the code that it names.
     """
     proposal = reader.read(content, source)
-    try:
-        code.probe(workspace, proposal.variants, resolve(proposal.metrics))
-    except FaultsError as error:
-        raise FaultsError(source, error.faults) from None
+    faults: dict[Fault, None] = {}
+    for treatment in proposal.variants.treatments:
+        try:
+            code.probe(workspace, proposal.variants.pair(treatment), resolve(proposal.metrics))
+        except FaultsError as error:
+            faults |= dict.fromkeys(_placed(fault, treatment) for fault in error.faults)
+    if faults:
+        raise FaultsError(source, tuple(faults))
     return proposal
+
+
+def _placed(fault: Fault, treatment: str) -> Fault:
+    """Return a fault of a pair at the place in the file where its treatment stands."""
+    where = f"variants.{TREATMENT}"
+    if treatment == TREATMENT or not fault.field.startswith(where):
+        return fault
+    return replace(fault, field=f"variants.more.{treatment}{fault.field.removeprefix(where)}")
 
 
 def propose(

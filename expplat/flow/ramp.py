@@ -37,7 +37,11 @@ def widen(poc: Poc, plan: OnlinePlan, look: Look, desk: Desk) -> Stepped:
     if not wider:
         sentence = f"{poc.slug} is at the last step of its ramp, {present:g} % of the units."
         return Stepped(poc, (), sentence, is_new=False)
-    standing = (*step_blockers(look.verdicts), *hold_blockers(poc, plan, look, desk.now))
+    looks = look.by_treatment.values()
+    standing = (
+        *(verdict for one in looks for verdict in step_blockers(one.verdicts)),
+        *hold_blockers(poc, plan, look, desk.now),
+    )
     if standing:
         return Stepped(poc, standing, "", is_new=False)
     step = Step(
@@ -58,4 +62,5 @@ def hold_blockers(poc: Poc, plan: OnlinePlan, look: Look, now: Clock) -> tuple[V
         ruling=Ruling.PASS if hours >= plan.hold.min_hours else Ruling.UNKNOWN,
         sentence=f"The step has stood {hours:.1f} h of {plan.hold.min_hours:g} h.",
     )
-    return blockers((min_units(plan.hold.min_units, look.snapshot), waited))
+    fewest = min(look.by_treatment.values(), key=lambda one: one.snapshot.fewest_units)
+    return blockers((min_units(plan.hold.min_units, fewest.snapshot), waited))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from expplat.domain.poc import Poc, Stage
+from expplat.domain.replay import TREATMENT
 from expplat.domain.story import Story
 from expplat.flow.ports import SpecReader, UnitOfWork
+from expplat.flow.treatments import replay_ids
 
 
 def stories(*, uow: UnitOfWork, reader: SpecReader) -> tuple[Story, ...]:
@@ -23,25 +25,27 @@ def story(slug: str, *, uow: UnitOfWork, reader: SpecReader) -> Story:
 
 def _story(poc: Poc, uow: UnitOfWork, reader: SpecReader) -> Story:
     proposal = reader.thaw(uow.proposals.text(poc.newest.proposal_sha256))
-    replay_id = _replay_id(poc)
+    ids = _replay_ids(poc)
+    reports = {name: uow.replays.find(replay_id) for name, replay_id in ids.items()}
     phase = _phase_of_revision(poc)
     return Story(
         poc=poc,
         proposal=proposal,
-        replay=uow.replays.find(replay_id) if replay_id else None,
-        tracking_address=uow.replays.address(replay_id) if replay_id else None,
+        replay=reports.pop(TREATMENT, None),
+        further_replays={name: report for name, report in reports.items() if report},
+        tracking_address=uow.replays.address(ids[TREATMENT]) if ids else None,
         looks=uow.looks.of(poc.slug, phase) if phase else (),
     )
 
 
-def _replay_id(poc: Poc) -> str | None:
-    """Return the newest replay of the present revision; None before the first."""
+def _replay_ids(poc: Poc) -> dict[str, str]:
+    """Return the newest replays of the present revision, by treatment; none before the first."""
     for step in reversed(poc.history):
         if step.stage is Stage.PROPOSED:
-            return None
-        if "replay_id" in step.evidence:
-            return str(step.evidence["replay_id"])
-    return None
+            return {}
+        if ids := replay_ids(step.evidence):
+            return ids
+    return {}
 
 
 def _phase_of_revision(poc: Poc) -> int:

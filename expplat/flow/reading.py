@@ -19,17 +19,18 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
 from expplat.domain.gate import Effect, Gate, GateKind, Ruling, Verdict
 from expplat.domain.metric import Metric
-from expplat.domain.online import Look, Snapshot
+from expplat.domain.online import Look, Reading, Snapshot
 from expplat.domain.proposal import OnlinePlan
 from expplat.domain.replay import CONTROL, TREATMENT
 from expplat.flow.online_evidence import open_effect, planned_effect, watched_effect
+from expplat.flow.treatments import shared_by
 from expplat.gates import judge
 from expplat.gates.decision import is_harm
 from expplat.gates.health import health_verdicts
@@ -40,19 +41,46 @@ from expplat.stats.srm import sample_ratio
 DECISIVE_STEP = 0.005
 """Share of the plan's units that must be new for another decisive look; a crumb spends nothing."""
 
-EQUAL_SHARES = (0.5, 0.5)
 
-
-def read(plan: OnlinePlan, snapshot: Snapshot, past: tuple[Look, ...]) -> Look:
+def read(
+    plan: OnlinePlan,
+    snapshot: Snapshot,
+    past: tuple[Look, ...],
+    treatments: Sequence[str] = (TREATMENT,),
+) -> Look:
     """Judge every gate of the plan on a snapshot.
+
+    Several treatments are judged one by one against the same control, success at the share of alpha
+    that each has; the split is tested once, over all variants together.
 
     Args:
         plan: As proposed.
         snapshot: What the events add up to.
         past: The looks of the same phase that were written before, oldest first.
+        treatments: The treatments in the test, the first one `treatment`.
     """
-    counts = (snapshot.arm(CONTROL).units, snapshot.arm(TREATMENT).units)
-    ratio = sample_ratio(counts, EQUAL_SHARES) if sum(counts) else None
+    counts = [snapshot.arm(arm).units for arm in (CONTROL, *treatments)]
+    ratio = sample_ratio(counts, [1.0] * len(counts)) if sum(counts) else None
+    srm_p = ratio.p if ratio else None
+    if len(treatments) == 1:
+        return _read_pair(plan, snapshot, past, srm_p)
+    shared = shared_by(plan, len(treatments))
+    looks = {
+        name: _read_pair(shared, snapshot.pair(name), tuple(look.of(name) for look in past), srm_p)
+        for name in treatments
+    }
+    further = {
+        name: Reading(information_fraction=look.information_fraction, verdicts=look.verdicts)
+        for name, look in looks.items()
+        if name != TREATMENT
+    }
+    return replace(looks[TREATMENT], snapshot=snapshot, further=further)
+
+
+def _read_pair(
+    plan: OnlinePlan, snapshot: Snapshot, past: tuple[Look, ...], srm_p: float | None
+) -> Look:
+    """Judge every gate on control and one treatment."""
     reading = _Reading(plan, snapshot, _clock(plan, snapshot, past))
     return Look(
         slug=snapshot.slug,
@@ -61,7 +89,7 @@ def read(plan: OnlinePlan, snapshot: Snapshot, past: tuple[Look, ...]) -> Look:
         information_fraction=reading.clock.times[-1] if reading.clock.times else 0.0,
         snapshot=snapshot,
         verdicts=(
-            *health_verdicts(plan.health, snapshot, plan.metrics, srm_p=ratio.p if ratio else None),
+            *health_verdicts(plan.health, snapshot, plan.metrics, srm_p=srm_p),
             *_metric_verdicts(reading, past),
         ),
     )

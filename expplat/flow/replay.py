@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from expplat.domain.plain import to_plain
+from expplat.domain.gate import Verdict, blockers
 from expplat.domain.poc import Poc, Stage
 from expplat.domain.proposal import Proposal
 from expplat.domain.replay import ReplayReport
@@ -22,22 +22,35 @@ from expplat.flow.ports import (
     Tracking,
     UnitOfWork,
 )
+from expplat.flow.treatments import evidence_of_replays, replay_ids
 
 SHOWN_OF_EACH = 10
 """Requests whose calls MLflow is given: so many of the worst, of the best, and at random."""
 
 
 class Replayed(NamedTuple):
-    """A committed replay."""
+    """A committed replay, of each treatment."""
 
     poc: Poc
-    report: ReplayReport
+    reports: tuple[ReplayReport, ...]
+    """One a treatment, the first of the proposal first."""
+
     is_new: bool
     """False where the same evidence had been judged before."""
 
+    @property
+    def blockers(self) -> tuple[Verdict, ...]:
+        """The verdicts that keep the POC offline."""
+        return tuple(verdict for report in self.reports for verdict in report.blockers)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a budget ended one of them."""
+        return any(report.is_cut for report in self.reports)
+
 
 def replay(slug: str, *, desk: Desk, bench: Bench, runner: Runner, again: bool = False) -> Replayed:
-    """Replay the request log through control and treatment, judge the offline gates, commit.
+    """Replay the request log through control and each treatment, judge the offline gates, commit.
 
     Safe to repeat: the same file, code, log and prices are judged once, unless `again` asks for a
     new measurement, which the history then shows as such. A replay that was cut off, by whatever or
@@ -52,17 +65,41 @@ def replay(slug: str, *, desk: Desk, bench: Bench, runner: Runner, again: bool =
         poc = uow.pocs.get(slug)
         poc.must_be_open_for(Stage.REPLAYED)
         proposal = desk.proposal_of(poc)
-    with planned(poc, proposal, bench, _attempt(poc, again)) as plan:
+    task = _Task(poc, proposal, _attempt(poc, again))
+    found = [
+        _measured(task, treatment, desk, bench, runner)
+        for treatment in proposal.variants.treatments
+    ]
+    reports = tuple(report for report, _ in found)
+    standing = replay_ids(poc.newest.evidence) if poc.stage is Stage.REPLAYED else {}
+    is_known = all(was_known for _, was_known in found)
+    if is_known and [*standing.values()] == [report.plan.replay_id for report in reports]:
+        return Replayed(poc, reports, is_new=False)
+    return Replayed(write_step(slug, _step(reports), desk), reports, is_new=True)
+
+
+class _Task(NamedTuple):
+    """What is replayed, and for which time."""
+
+    poc: Poc
+    proposal: Proposal
+    attempt: int
+
+
+def _measured(
+    task: _Task, treatment: str, desk: Desk, bench: Bench, runner: Runner
+) -> tuple[ReplayReport, bool]:
+    """Return the kept report of one treatment, and whether it had been kept whole before."""
+    with planned(task.poc, task.proposal, bench, task.attempt, treatment) as plan:
         with desk.uow as uow:
             known = uow.replays.find(plan.replay_id)
-        is_whole = known is not None and not known.is_cut
-        if known and is_whole and poc.newest.evidence.get("replay_id") == plan.replay_id:
-            return Replayed(poc, known, is_new=False)
-        report = known if known and is_whole else measure(plan, proposal, bench, runner)
+        if known is not None and not known.is_cut:
+            return known, True
+        report = measure(plan, task.proposal, bench, runner)
     with desk.uow as uow:
         uow.replays.add(report)
         uow.commit()
-    return Replayed(write_step(slug, _step(report), desk), report, is_new=True)
+    return report, False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,17 +183,14 @@ def _shown(report: ReplayReport) -> frozenset[int]:
     return frozenset((*some, *(delta.position for delta in moved if delta.position >= 0)))
 
 
-def _step(report: ReplayReport) -> Step:
-    passed = len(report.verdicts) - len(report.blockers)
-    again = f" (measurement {report.plan.attempt})" if report.plan.attempt > 1 else ""
-    cut = f" {report.stopped}" if report.is_cut else ""
+def _step(reports: tuple[ReplayReport, ...]) -> Step:
+    verdicts = [verdict for report in reports for verdict in report.verdicts]
+    passed = len(verdicts) - len(blockers(tuple(verdicts)))
+    attempt = reports[0].plan.attempt
+    again = f" (measurement {attempt})" if attempt > 1 else ""
+    cut = "".join(f" {report.stopped}" for report in reports if report.is_cut)
     return Step(
         stage=Stage.REPLAYED,
-        reason=f"{passed} of {len(report.verdicts)} offline gates passed{again}.{cut}",
-        evidence={
-            "replay_id": report.plan.replay_id,
-            "attempt": report.plan.attempt,
-            "verdict_sha256": report.verdict_sha256,
-            "verdicts": to_plain(report.verdicts),
-        },
+        reason=f"{passed} of {len(verdicts)} offline gates passed{again}.{cut}",
+        evidence=evidence_of_replays(reports),
     )

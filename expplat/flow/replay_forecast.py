@@ -31,7 +31,8 @@ def forecast(slug: str, *, desk: Desk, bench: Bench) -> Forecast:
     """Return what the next replay of a POC will take, and what it can tell.
 
     Cost, time and spread are those of the newest replay of the POC, of whatever revision, also of
-    one that its budget ended; without one, only the calls are known.
+    one that its budget ended; without one, only the calls are known. The calls are those of all
+    treatments; what the gates can tell is said of the first.
 
     Raises:
         StageError: If the POC cannot be replayed.
@@ -42,21 +43,23 @@ def forecast(slug: str, *, desk: Desk, bench: Bench) -> Forecast:
         poc.must_be_open_for(Stage.REPLAYED)
         proposal = desk.proposal_of(poc)
         known = _newest_replay(poc, uow)
-    with planned(poc, proposal, bench, attempt=1) as plan:
-        calls = calls_of(plan)
-        left = max(0, calls - calls_made(plan, bench.journal.rows(plan)))
-        return Forecast(
-            slug=slug,
-            requests=plan.requests,
-            calls=calls,
-            calls_left=left,
-            usd=_usd_of_call(known) * left if known else None,
-            minutes=minutes_of(known, plan, left) if known else None,
-            gates=tuple(_gate(gate, plan, known) for gate in proposal.offline_gates),
-            repeats=_repeats(known, plan) if known else (),
-            primary_unit=_unit(plan, proposal.problem.primary_metric),
-            learnt_from=known.plan.replay_id if known else "",
-        )
+    calls = left = 0
+    for treatment in reversed(proposal.variants.treatments):
+        with planned(poc, proposal, bench, 1, treatment) as plan:
+            calls += calls_of(plan)
+            left += max(0, calls_of(plan) - calls_made(plan, bench.journal.rows(plan)))
+    return Forecast(
+        slug=slug,
+        requests=plan.requests,
+        calls=calls,
+        calls_left=left,
+        usd=_usd_of_call(known) * left if known else None,
+        minutes=minutes_of(known, plan, left) if known else None,
+        gates=tuple(_gate(gate, plan, known) for gate in proposal.offline_gates),
+        repeats=_repeats(known, plan) if known else (),
+        primary_unit=_unit(plan, proposal.problem.primary_metric),
+        learnt_from=known.plan.replay_id if known else "",
+    )
 
 
 def _newest_replay(poc: Poc, uow: UnitOfWork) -> ReplayReport | None:

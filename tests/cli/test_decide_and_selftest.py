@@ -70,6 +70,7 @@ def test_deciding_exits_with_0_on_graduation_alone(expplat, monkeypatch, outcome
     assert "also: Second." in done.stdout
     assert told["decision"] == {
         "outcome": outcome, "action": action, "reasons": ["First.", "Second."],
+        "arm": "treatment",
     }  # fmt: skip
     assert len(told["verdicts"]) == 1
 

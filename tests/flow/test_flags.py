@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from expplat.domain.entrance import Exclusion, Holdout
 from expplat.domain.poc import Poc, Stage
-from expplat.flow.flags import FlagState, flag_states, proposals_needed
+from expplat.flow.flags import (
+    FlagState,
+    flag_states,
+    holdout_key,
+    is_holdout_key,
+    proposals_needed,
+)
 from tests.builders import PROPOSAL_SHA256, SLUG, T0, a_poc, a_proposal, a_transition
 
 PROPOSALS = {PROPOSAL_SHA256: a_proposal()}
@@ -76,11 +84,59 @@ def test_a_test_whose_proposal_cannot_be_read_is_served_closed():
     assert not state.is_test
 
 
-def test_only_the_files_of_running_tests_are_needed():
-    pocs = [a_poc(stage, slug=stage.value) for stage in Stage]
+def test_a_graduated_flag_whose_proposal_cannot_be_read_is_served_closed():
+    state = the_flag(a_poc(Stage.GRADUATED), proposals={})
 
-    assert proposals_needed(pocs) == {PROPOSAL_SHA256}
-    assert proposals_needed([a_poc(Stage.GRADUATED), a_poc(Stage.PROPOSED)]) == frozenset()
+    assert not state.is_graduated
+
+
+def test_only_the_files_of_open_flags_are_needed():
+    closed = [stage for stage in Stage if stage not in (Stage.PROMOTED, Stage.GRADUATED)]
+
+    assert proposals_needed([a_poc(Stage.PROMOTED)]) == {PROPOSAL_SHA256}
+    assert proposals_needed([a_poc(Stage.GRADUATED)]) == {PROPOSAL_SHA256}
+    assert proposals_needed([a_poc(stage) for stage in closed]) == frozenset()
+
+
+@pytest.mark.parametrize("stage", [Stage.PROMOTED, Stage.GRADUATED])
+def test_a_flag_knows_who_its_plan_lets_in(stage):
+    entrance = {
+        "targeting": {"country": "CH"},
+        "exclusion": Exclusion(group="rag", from_percent=0, to_percent=50),
+        "holdout": Holdout(name="search_2026", percent=5),
+        "requires": "parent",
+    }
+    proposal = a_proposal(online=replace(a_proposal().online, **entrance))
+
+    state = the_flag(a_poc(stage), proposals={PROPOSAL_SHA256: proposal})
+
+    assert {name: getattr(state, name) for name in entrance} == entrance
+    assert state.arms == ("control", "treatment")
+
+
+def test_a_graduated_flag_serves_the_treatment_that_was_decided_for():
+    poc = a_poc(Stage.GRADUATED, evidence={"decision": {"arm": "treatment_b"}})
+
+    assert the_flag(poc).winner == "treatment_b"
+    assert the_flag(a_poc(Stage.GRADUATED)).winner == "treatment"
+
+
+def test_a_new_revision_of_a_plan_changes_the_flag_only_when_it_is_promoted():
+    poc = a_poc(Stage.ROLLED_BACK)
+    for day, stage in enumerate((Stage.PROPOSED, Stage.REPLAYED, Stage.PROMOTED), start=1):
+        phase = 2 if stage is Stage.PROMOTED else 1
+        step = a_transition(stage, at=T0 + day * DAY, phase=phase, proposal_sha256="f" * 64)
+        poc = poc.advance(step)
+
+    state = the_flag(poc, proposals={"f" * 64: a_proposal()})
+
+    assert (state.phase, state.changed_at) == (2, T0 + 3 * DAY)
+
+
+def test_what_a_holdout_is_called_is_the_key_of_no_test():
+    assert is_holdout_key(holdout_key("search_2026"))
+    assert not is_holdout_key("holdout.p1")
+    assert not is_holdout_key("holdout_rrf")
 
 
 def test_flags_come_by_slug():

@@ -10,6 +10,7 @@ from expplat.domain.metric import Concern
 from expplat.domain.proposal import Proposal
 from expplat.domain.replay import ReplayReport, joint_ruling
 from expplat.domain.story import Story
+from expplat.domain.wording import who_enters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,8 @@ def _reproducibility(proposal: Proposal, report: ReplayReport | None) -> Check:
 
 
 def _gates(number: int, title: str, concerns: set[Concern], story: Story) -> Check:
-    verdicts = _offline_verdicts(story.replay, concerns)
+    reports = (story.replay, *story.further_replays.values())
+    verdicts = tuple(one for report in reports for one in _offline_verdicts(report, concerns))
     missing = () if verdicts else ("No gate has judged this yet.",)
     return Check(
         number=number,
@@ -102,14 +104,17 @@ def _operations(proposal: Proposal) -> Check:
 
 
 def _online(story: Story) -> Check:
-    verdicts = story.looks[-1].verdicts if story.looks else ()
+    looks = story.looks[-1].by_treatment.values() if story.looks else ()
+    verdicts = tuple(verdict for look in looks for verdict in look.verdicts)
     state = _sentences(verdicts) if verdicts else ("No look at production traffic yet.",)
+    who = who_enters(story.proposal.online)
+    entrance = (f"Who enters: {who}.",) if who else ()
     return Check(
         number=6,
         title="Controlled experiment",
         how="measured",
         ruling=joint_ruling(verdicts),
-        evidence=(*state, *_waived(story, "online", set(Concern))),
+        evidence=(*state, *entrance, *_waived(story, "online", set(Concern))),
     )
 
 

@@ -24,6 +24,8 @@ def json_schema() -> dict[str, Any]:
     schema["properties"]["slug"]["pattern"] = SLUG_PATTERN
     definitions["Metric"]["properties"]["name"]["pattern"] = SLUG_PATTERN
     definitions["Variant"]["properties"]["use"]["pattern"] = VARIANT_PATTERN
+    definitions["Exclusion"]["properties"]["group"]["pattern"] = SLUG_PATTERN
+    definitions["Holdout"]["properties"]["name"]["pattern"] = SLUG_PATTERN
     definitions["GateKind"]["enum"] = sorted(METRIC_GATES)
     definitions["GateKind"]["description"] = "How the metric is judged."
     del definitions["Gate"]["properties"]["threshold"]

@@ -79,15 +79,15 @@ class MlflowTracking:
             fragment = add_view(whole, version)
         return public_base(self._uri) + fragment
 
-    def promote_model(self, slug: str) -> None:
-        """Make the treatment of a POC the champion among its registered models.
+    def promote_model(self, slug: str, code_sha256: str) -> None:
+        """Make a variant, known by the hash of its code, the champion among a POC's models.
 
         Raises:
             TrackingError: If MLflow is out of reach, or has no such model.
         """
         self._reached()
         with _errors_of(self._uri), store_lock(self._uri, self._state_dir):
-            promote_model(self._connected(), slug)
+            promote_model(self._connected(), slug, code_sha256)
 
     def probe(self) -> str:
         """Say where the runs go, or raise TrackingError; see the port `Tracking`."""

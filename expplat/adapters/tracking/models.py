@@ -15,6 +15,7 @@ from expplat.adapters.tracking.content import RunContent
 from expplat.adapters.tracking.names import safe_name
 from expplat.adapters.tracking.store import is_server
 from expplat.domain.replay import CONTROL, TREATMENT
+from expplat.errors import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -67,11 +68,20 @@ def register_variants(
         client.set_registered_model_alias(name, CHAMPION, numbers[CONTROL])
 
 
-def promote_model(client: MlflowClient, slug: str) -> None:
-    """Make the challenger of a POC its champion."""
+def promote_model(client: MlflowClient, slug: str, code_sha256: str) -> None:
+    """Make the version of a variant's code the champion of a POC.
+
+    Raises:
+        TrackingError: If that code was never registered.
+    """
     name = model_name(slug)
-    challenger = client.get_model_version_by_alias(name, CHALLENGER)
-    client.set_registered_model_alias(name, CHAMPION, challenger.version)
+    versions = _versions(client, name, code_sha256)
+    if not versions:
+        raise TrackingError(
+            f"MLflow has no version of {name} for the code {code_sha256[:12]}.",
+            hint="`expplat replay --sync` copies what MLflow has not received.",
+        )
+    client.set_registered_model_alias(name, CHAMPION, versions[0].version)
 
 
 def _ensure_model(client: MlflowClient, name: str, slug: str) -> None:
@@ -87,10 +97,7 @@ def _ensure_model(client: MlflowClient, name: str, slug: str) -> None:
 def _version(client: MlflowClient, name: str, experiment_id: str, arm: RunContent) -> ModelVersion:
     """Return the version of a variant's code, made unless it is there."""
     code = arm.params["code_sha256"]
-    known: list[ModelVersion] = list(
-        client.search_model_versions(f"name = '{name}' and tags.`{CODE}` = '{code}'")
-    )
-    if known:
+    if known := _versions(client, name, code):
         return min(known, key=lambda version: int(version.version))
     model = client.create_logged_model(
         experiment_id,
@@ -107,6 +114,10 @@ def _version(client: MlflowClient, name: str, experiment_id: str, arm: RunConten
         tags={CODE: code, "expplat.use": arm.params["use"]},
         await_creation_for=0,
     )
+
+
+def _versions(client: MlflowClient, name: str, code: str) -> list[ModelVersion]:
+    return list(client.search_model_versions(f"name = '{name}' and tags.`{CODE}` = '{code}'"))
 
 
 def _link(client: MlflowClient, run: Run, model_id: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from expplat.domain.proposal_rules.entrance import entrance_faults
 from expplat.domain.proposal_rules.finding import (
     FORBIDDEN_CHARACTERS,
     LONGEST_LIST,
@@ -123,3 +124,4 @@ def _online_faults(data: Mapping[str, Any], catalogue: Catalogue) -> Findings:
     yield from mandatory_faults(gates, declared, ("online", "gates"), waived(data, "online"))
     yield from sizing_faults(online)
     yield from plan_faults(online)
+    yield from entrance_faults(online, data.get("slug"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
+from expplat.domain.online import VARIANTS
 from expplat.domain.proposal_rules.finding import (
     ASSET_PATTERN,
     FORBIDDEN_CHARACTERS,
@@ -32,6 +33,9 @@ REFERENCE = re.compile(
     re.ASCII,
 )
 """An arXiv number of either style, a DOI, or a web address."""
+
+FURTHER_TREATMENTS = VARIANTS[2:]
+"""Names of the treatments after the first; a test of more than eight variants finds nothing."""
 
 
 def text_faults(value: object, path: Path = ()) -> Findings:
@@ -101,9 +105,8 @@ def _claim_faults(claim: Mapping[str, Any]) -> Findings:
 
 def variant_faults(variants: Mapping[str, Any]) -> Findings:
     """Yield what names neither code nor recorded answers, and a pair that is no pair."""
-    made_of = []
-    for arm in ("control", "treatment"):
-        variant, place = mapping_of(variants.get(arm)), ("variants", arm)
+    made_of: dict[Any, str] = {}
+    for place, variant in _placed_variants(variants):
         use = variant.get("use")
         if is_logged(use):
             yield from _recorded_faults(variant, place)
@@ -112,12 +115,32 @@ def variant_faults(variants: Mapping[str, Any]) -> Findings:
             yield from _asset_faults(mapping_of(variant.get("assets")), (*place, "assets"))
         given = [variant.get(name) or {} for name in ("params", "assets")]
         named = f"logged:{logged_system(use)}" if is_logged(use) else use
-        made_of.append((named, json.dumps(given, sort_keys=True)))
-    if made_of[0] == made_of[1] and isinstance(made_of[0][0], str):
+        made = (named, json.dumps(given, sort_keys=True))
+        if isinstance(named, str) and made in made_of:
+            yield Finding(
+                place,
+                f"{made_of[made]} and {place[-1]} are the same.".capitalize(),
+                "Give the treatment another `use` or other `params`.",
+            )
+        if isinstance(named, str):
+            made_of.setdefault(made, str(place[-1]))
+    yield from _further_faults(mapping_of(variants.get("more")))
+
+
+def _placed_variants(variants: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    for arm in ("control", "treatment"):
+        yield ("variants", arm), mapping_of(variants.get(arm))
+    for arm, variant in mapping_of(variants.get("more")).items():
+        yield ("variants", "more", arm), mapping_of(variant)
+
+
+def _further_faults(more: Mapping[str, Any]) -> Findings:
+    """Yield further treatments that are too many, or not named in turn."""
+    if set(more) != {*FURTHER_TREATMENTS[: len(more)]}:
         yield Finding(
-            ("variants", "treatment"),
-            "Control and treatment are the same.",
-            "Give the treatment another `use` or other `params`.",
+            ("variants", "more"),
+            f"Further treatments are called {', '.join(FURTHER_TREATMENTS)}, in turn.",
+            "Name the first one treatment_b; flags, events and reports know them by these names.",
         )
 
 

@@ -82,7 +82,7 @@ def test_a_version_points_at_a_model_without_files_that_knows_its_numbers(store:
 def test_a_treatment_that_was_promoted_stays_the_champion(store: Store) -> None:
     one = with_code("crowned", "c1", "d1")
     store.copy(one)
-    store.tracking.promote_model("crowned")
+    store.tracking.promote_model("crowned", "d1")
 
     store.copy(replace(one, measured=9))
 
@@ -99,7 +99,7 @@ def test_a_new_control_takes_the_place_of_a_champion_that_is_no_longer_run(store
 
 def test_a_model_that_was_never_copied_cannot_be_promoted(store: Store) -> None:
     with pytest.raises(TrackingError, match=r"expplat\.nobody"):
-        store.tracking.promote_model("nobody")
+        store.tracking.promote_model("nobody", "d1")
 
 
 def test_a_store_without_a_registry_costs_a_tag_and_not_the_copy(
