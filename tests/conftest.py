@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -40,8 +41,7 @@ class PostgresServer:
 
         self._server = get_server(folder, cleanup_mode="delete")
         self._numbers = itertools.count(1)
-        self._admin("ALTER SYSTEM SET fsync = off")
-        self._admin("SELECT pg_reload_conf()")
+        self.set("fsync", "off")
 
     def url(self, database: str) -> str:
         return str(self._server.get_uri(database=database))
@@ -76,6 +76,33 @@ class PostgresServer:
     def start(self) -> None:
         """Start it again, on the same socket."""
         self._server.ensure_postgres_running()
+
+    @property
+    def programs(self) -> Path:
+        """Where the client programs of its version are."""
+        return Path(self._server.bin_path)
+
+    def processes(self) -> list[int]:
+        """The ids of its processes, the first of them first."""
+        first = int((self._server.pgdata / "postmaster.pid").read_text().split()[0])
+        others = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        return [first, *map(int, others)]
+
+    def pause(self) -> None:
+        """Freeze every process of it, until `resume`."""
+        for process in self.processes():
+            os.kill(process, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        for process in self.processes():
+            os.kill(process, signal.SIGCONT)
+
+    def set(self, name: str, value: str) -> None:
+        """Change one of its settings, for every database of it."""
+        statement = sql.SQL("ALTER SYSTEM SET {} = {}")
+        self._admin(statement.format(sql.Identifier(name), sql.Literal(value)))
+        self._admin("SELECT pg_reload_conf()")
 
     def stop(self) -> None:
         """Stop it and delete what it held."""

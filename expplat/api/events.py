@@ -6,50 +6,47 @@ if you like. The answer is 200 once the body can be read; it says what became of
 
 from __future__ import annotations
 
-import json
-import zlib
-from typing import Any, NoReturn, Protocol
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from expplat.api.access import IngestDep
+from expplat.api.bodies import MAX_EVENTS, Body, batch_of, must_be_few, read_body, read_json
+from expplat.api.intake import MAX_ERRORS_SHOWN, take_in
 from expplat.api.service import Service, ServiceDep
-from expplat.flow.ingest import Receipt, take_exposures, take_outcomes
-from expplat.flow.ports import AccessKey, Clock, UnitOfWork
+from expplat.flow.event_judging import Incoming, Kind
+from expplat.flow.event_times import parse_instant
+from expplat.flow.ingest import Receipt
+from expplat.flow.ports import AccessKey
 
 router = APIRouter(tags=["events"])
 
-MAX_UNPACKED_BYTES = 5_000_000
-MAX_EVENTS = 5_000
-
-
-class Take(Protocol):
-    """Keeps the events of a batch."""
-
-    def __call__(
-        self, events: list[object], *, source: str, uow: UnitOfWork, now: Clock
-    ) -> Receipt:
-        """Return what became of them."""
+LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+MEDIA_TYPES = ("application/json", *LINES)
 
 
 def _documented(event: dict[str, str], required: list[str]) -> dict[str, Any]:
     types = {name: {"type": kind} for name, kind in event.items()}
     schema = {"type": "object", "properties": types, "required": required}
-    batch = {"type": "object", "properties": {"batch": {"type": "array", "items": schema}}}
+    fields = {"batch": {"type": "array", "items": schema}, "sent_at": {"type": "string"}}
+    batch = {"type": "object", "properties": fields, "required": ["batch"]}
     content = {"application/json": {"schema": {"anyOf": [batch, schema]}}}
     return {"requestBody": {"required": True, "content": content}}
 
 
 EXPOSURE = _documented(
     {"id": "string", "experiment": "string", "variation": "string", "unit": "string",
-     "timestamp": "string", "phase": "integer", "properties": "object"},
+     "unit_type": "string", "timestamp": "string", "phase": "integer", "feature": "string",
+     "attributes": "object", "source": "string", "properties": "object"},
     ["experiment", "variation", "unit"],
 )  # fmt: skip
 OUTCOME = _documented(
-    {"id": "string", "unit": "string", "metric": "string", "value": "number",
-     "timestamp": "string", "experiment": "string", "properties": "object"},
+    {"id": "string", "unit": "string", "unit_type": "string", "metric": "string",
+     "value": "number", "timestamp": "string", "experiment": "string", "properties": "object"},
     ["id", "unit", "metric"],
 )  # fmt: skip
 
@@ -57,80 +54,63 @@ OUTCOME = _documented(
 @router.post("/v1/exposures", openapi_extra=EXPOSURE)
 async def post_exposures(request: Request, service: ServiceDep, key: IngestDep) -> Receipt:
     """Keep exposures: who was shown which variant of which test."""
-    return await _take(take_exposures, request, service, key)
+    return await _take("exposure", request, service, key)
 
 
 @router.post("/v1/outcomes", openapi_extra=OUTCOME)
 async def post_outcomes(request: Request, service: ServiceDep, key: IngestDep) -> Receipt:
     """Keep outcomes: what happened to a unit afterwards, as the value of a metric."""
-    return await _take(take_outcomes, request, service, key)
+    return await _take("outcome", request, service, key)
 
 
-async def _take(take: Take, request: Request, service: Service, key: AccessKey) -> Receipt:
-    body = await request.body()
-    is_gzipped = request.headers.get("content-encoding", "identity").lower() == "gzip"
-    is_lines = "ndjson" in request.headers.get("content-type", "").lower()
-
-    def work() -> Receipt:
-        events = read_events(unpack(body) if is_gzipped else body, is_lines=is_lines)
-        platform = service.platform
-        return take(events, source=key.connection, uow=platform.uow(), now=platform.now)
-
-    return await run_in_threadpool(work)
+def shown(receipt: Receipt) -> Receipt:
+    """Return a receipt as it is answered: with the first hundred errors."""
+    return replace(receipt, errors=receipt.errors[:MAX_ERRORS_SHOWN])
 
 
-def unpack(body: bytes) -> bytes:
-    """Return what was gzipped, at most five megabytes; 413 for more, 400 for other bytes."""
-    inflater = zlib.decompressobj(wbits=31)
-    try:
-        unpacked = inflater.decompress(body, MAX_UNPACKED_BYTES + 1)
-    except zlib.error as error:
-        raise HTTPException(400, "The body is not gzip.") from error
-    if len(unpacked) > MAX_UNPACKED_BYTES:
-        raise HTTPException(413, f"Unpacked, the body is over {MAX_UNPACKED_BYTES} bytes.")
-    if not inflater.eof:
-        raise HTTPException(400, "The gzip is cut off.")
-    return unpacked
+class _Batch(NamedTuple):
+    events: list[Incoming]
+    sent_at: datetime | None
 
 
-def read_events(body: bytes, *, is_lines: bool) -> list[object]:
-    """Return the events of a body, of whatever types; 400 if it has none, 413 for too many."""
-    events = _lines(body) if is_lines else _batch(_json(body))
-    if len(events) > MAX_EVENTS:
-        raise HTTPException(413, f"A batch has at most {MAX_EVENTS} events.")
-    return events
+async def _take(kind: Kind, request: Request, service: Service, key: AccessKey) -> Receipt:
+    body = await read_body(request, MEDIA_TYPES)
+    batch = await run_in_threadpool(_read, body, kind)
+    return shown(await take_in(service, key, batch.events, batch.sent_at))
 
 
-def _batch(document: object) -> list[object]:
-    if isinstance(document, dict):
-        document = document.get("batch", [document])
-    if not isinstance(document, list):
-        raise HTTPException(400, "Send an object with `batch`, an array of events, or one event.")
-    return document
+def _read(body: Body, kind: Kind) -> _Batch:
+    content = body.unpacked()
+    sent_at = None
+    if body.media_type in LINES:
+        events = _lines(content)
+    else:
+        document = read_json(content)
+        events = batch_of(document)
+        sent_at = _sent_at(document)
+    return _Batch([Incoming(kind=kind, event=event) for event in events], sent_at)
 
 
-def _lines(body: bytes) -> list[object]:
-    lines = [line for line in body.split(b"\n", MAX_EVENTS + 1) if line.strip()]
-    if len(lines) > MAX_EVENTS:
-        return [*lines]
+def _sent_at(document: object) -> datetime | None:
+    if not isinstance(document, dict) or "batch" not in document:
+        return None
+    stated = document.get("sent_at")
+    sent_at = parse_instant(stated)
+    if stated is not None and sent_at is None:
+        detail = "`sent_at` must be a time with its zone, such as 2026-01-31T12:00:00Z."
+        raise HTTPException(400, detail)
+    return sent_at
+
+
+def _lines(content: bytes) -> list[object]:
+    lines = [line for line in content.split(b"\n", MAX_EVENTS + 1) if line.strip()]
+    must_be_few(len(lines))
     return [_json_or_nothing(line) for line in lines]
 
 
 def _json_or_nothing(line: bytes) -> object:
     try:
-        return _json(line)
+        return read_json(line)
     except HTTPException:
         # No event at all; it is refused in its place, and its neighbours are kept.
         return None
-
-
-def _json(body: bytes) -> object:
-    try:
-        document: object = json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise HTTPException(400, "The body is not JSON.") from error
-    return document
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,12 +15,15 @@ import typer
 from expplat.cli._entry import command, platform
 from expplat.cli._say import say, say_json
 from expplat.cli._words import AsJson
-from expplat.errors import EngineError, ExpplatError, InputError
+from expplat.errors import ConfigurationError, EngineError, ExpplatError, InputError
 
 if TYPE_CHECKING:
     from expplat.flow.ports import UnitOfWork
 
 REACH_S = 5.0
+
+LEAST_FREE_BYTES = 500_000_000
+"""Room for a day of events and their write-ahead log."""
 
 
 def register(app: typer.Typer) -> None:
@@ -27,13 +33,20 @@ def register(app: typer.Typer) -> None:
     def doctor_command(as_json: AsJson = False) -> None:
         """Check what expplat stands on.
 
-        Workspace, database, history, prices, MLflow, Ray.
+        Workspace, database (integrity, durability, partitions, quarantine, clock, disk, history),
+        prices, MLflow, Ray.
         """
         here = platform()
         checks: dict[str, Callable[[], str]] = {
             "workspace": lambda: str(here.settings.workspace),
             "database": lambda: here.sql_engine.url.render_as_string(hide_password=True),
-            "history": lambda: _history(here.uow()),
+            "integrity": lambda: checkup().integrity(here.sql_engine),
+            "durability": lambda: checkup().durability(here.sql_engine),
+            "partitions": lambda: checkup().partitions(here.sql_engine),
+            "quarantine": lambda: _quarantine(checkup().waiting_events(here.sql_engine)),
+            "clock": lambda: checkup().clock(here.sql_engine, here.now()),
+            "disk": lambda: _disk(here.settings.state_dir),
+            "history": lambda: _history(here.uow(readonly=True)),
             "prices": lambda: f"as of {here.prices.read(here.settings.workspace).as_of}",
             "mlflow": here.tracking.probe,
             "ray": lambda: _ray(here.settings.ray_address),
@@ -53,6 +66,31 @@ def _answer(check: Callable[[], str]) -> tuple[bool, str]:
         return True, check()
     except ExpplatError as error:
         return False, f"{error.message} {error.hint}".strip()
+
+
+def checkup() -> ModuleType:
+    """Return the checks of the database, imported when the first of them is made."""
+    from expplat.adapters.sql import checkup
+
+    return checkup
+
+
+def _quarantine(waiting: int) -> str:
+    if not waiting:
+        return "empty"
+    return f"{waiting} refused events wait; `expplat events list` says why"
+
+
+def _disk(folder: Path) -> str:
+    """Say how much room the state folder has."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if free < LEAST_FREE_BYTES:
+        raise ConfigurationError(
+            f"{free / 1e6:.0f} MB are free where {folder} lies.",
+            hint=f"Make room for {LEAST_FREE_BYTES / 1e6:.0f} MB; a full disk stops ingestion.",
+        )
+    return f"{free / 1e9:.1f} GB free where {folder} lies"
 
 
 def _history(uow: UnitOfWork) -> str:

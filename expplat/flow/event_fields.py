@@ -6,14 +6,15 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-MAX_EVENT_CHARACTERS = 32_000
+from expplat.flow.event_times import MAX_AHEAD, Arrival, Moment, parse_instant
+
+MAX_EVENT_BYTES = 32_768
+"""Of names and texts in UTF-8, with eight for every other value."""
+
 MAX_DEPTH = 16
 MAX_TEXT = 500
-MAX_AGE = timedelta(days=30)
-MAX_AHEAD = timedelta(hours=24)
 
 MAX_BITS = 1100
 """Of a whole number: no float has more than 1,024, and JSON itself knows no limit."""
@@ -97,21 +98,34 @@ class EventFields:
             raise EventError("bad_type", field, f"`{field}` must be an integer.")
         return value
 
-    def instant(self, field: str, received_at: datetime) -> datetime:
-        """Return a field that is an RFC 3339 time with its zone; where it is absent, the arrival.
+    def moment(self, field: str, arrival: Arrival) -> Moment:
+        """Return when a field says that it happened; where it is absent, the arrival.
 
         Raises:
-            EventError: If it is malformed, over a day ahead, or over thirty days old.
+            EventError: If it is no RFC 3339 time with its zone, or by our clock over a day ahead or
+                older than events may be.
         """
         value = self.fields.get(field)
         if value is None:
-            return received_at
-        at = _parse_instant(value, field)
-        if at > received_at + MAX_AHEAD:
+            return Moment(None, arrival.received_at)
+        moment = self.stated_moment(field, arrival)
+        if moment is None:
+            message = f"`{field}` must be a time with its zone, such as 2026-01-31T12:00:00Z."
+            raise EventError("bad_timestamp", field, message)
+        if moment.at > arrival.received_at + MAX_AHEAD:
             raise EventError("in_future", field, f"`{field}` is more than 24 hours ahead.")
-        if at < received_at - MAX_AGE:
-            raise EventError("too_old", field, f"`{field}` is more than 30 days ago.")
-        return at
+        if moment.at < arrival.received_at - arrival.max_age:
+            days = arrival.max_age.days
+            raise EventError("too_old", field, f"`{field}` is more than {days} days ago.")
+        return moment
+
+    def stated_moment(self, field: str, arrival: Arrival) -> Moment | None:
+        """Return when a field says that it happened, however long ago; None where it does not."""
+        stated_at = parse_instant(self.fields.get(field))
+        try:
+            return None if stated_at is None else Moment(stated_at, arrival.corrected(stated_at))
+        except OverflowError:
+            return None
 
     def properties(self, known: frozenset[str]) -> dict[str, Any]:
         """Return the `properties` of the event, and beside them its fields of other names."""
@@ -122,36 +136,52 @@ class EventFields:
         return unknown | (stated or {})
 
 
-def _parse_instant(value: object, field: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(value) if isinstance(value, str) else None
-        # A time without a zone is the local time of an unknown machine.
-        if at is not None and at.tzinfo is not None:
-            return at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    message = f"`{field}` must be a time with its zone, such as 2026-01-31T12:00:00Z."
-    raise EventError("bad_timestamp", field, message)
+def _is_plainly_storable(event: dict[str, Any]) -> bool:
+    """Whether a glance is enough: plain values, and at most one object of them among these."""
+    texts: list[str] = []
+    seen = 0
+    for fields in (event, *(value for value in event.values() if type(value) is dict)):
+        texts += fields
+        seen += len(fields)
+        for value in fields.values():
+            kind = type(value)
+            if kind is str:
+                texts.append(value)
+            elif not _is_small(value, kind) and (kind is not dict or fields is not event):
+                return False
+    joined = "".join(texts)
+    # A character has up to four bytes.
+    return 4 * len(joined) + 8 * seen <= MAX_EVENT_BYTES and _is_storable_text(joined)
+
+
+def _is_small(value: Any, kind: type) -> bool:
+    if kind is float:
+        return math.isfinite(value)
+    if kind is int:
+        return bool(value.bit_length() <= MAX_BITS)
+    return kind is bool or value is None
 
 
 def _must_be_storable(event: dict[str, Any]) -> None:
+    if _is_plainly_storable(event):
+        return
     # A loop, not a recursion: the depth is the sender's choice.
     waiting: list[tuple[object, str, int]] = [(v, k, 1) for k, v in event.items()]
-    characters = sum(len(k) for k in event)
     _must_be_text(event, "")
+    size = _size_of_names(event)
     while waiting:
         value, field, depth = waiting.pop()
         if depth > MAX_DEPTH:
             raise EventError("bad_value", _named(field), f"It is nested over {MAX_DEPTH} deep.")
         if isinstance(value, dict):
             _must_be_text(value, field)
-            characters += sum(len(k) for k in value)
+            size += _size_of_names(value)
             waiting.extend((item, field, depth + 1) for item in value.values())
         elif isinstance(value, list):
             waiting.extend((item, field, depth + 1) for item in value)
-        characters += _size_of_leaf(value, field)
-        if characters > MAX_EVENT_CHARACTERS:
-            message = f"An event has at most {MAX_EVENT_CHARACTERS} characters."
+        size += _size_of_leaf(value, field)
+        if size > MAX_EVENT_BYTES:
+            message = f"An event has at most {MAX_EVENT_BYTES} bytes."
             raise EventError("event_too_large", "", message)
 
 
@@ -160,11 +190,15 @@ def _must_be_text(names: Mapping[str, Any], field: str) -> None:
         raise EventError("bad_value", _named(field), "A field name holds a broken character.")
 
 
+def _size_of_names(names: Mapping[str, Any]) -> int:
+    return sum(len(name.encode()) for name in names)
+
+
 def _size_of_leaf(value: object, field: str) -> int:
     if isinstance(value, str):
         if not _is_storable_text(value):
             raise EventError("bad_value", _named(field), "It holds a broken character.")
-        return len(value)
+        return len(value.encode())
     if isinstance(value, float) and not math.isfinite(value):
         raise EventError("bad_value", _named(field), "It is not a finite number.")
     if isinstance(value, int) and value.bit_length() > MAX_BITS:

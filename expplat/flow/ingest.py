@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from datetime import datetime, timedelta
 
-from expplat.domain.online import QuarantinedEvent
-from expplat.flow.event_fields import EventError, EventFields
-from expplat.flow.event_reading import Tests, read_exposure, read_outcome
+from expplat.flow.event_fields import EventFields
+from expplat.flow.event_judging import Incoming, Judged, Refusal, judge_all, quarantined
+from expplat.flow.event_keeping import Kept, keep
+from expplat.flow.event_reading import Tests
+from expplat.flow.event_times import MAX_AGE, Arrival, skew
 from expplat.flow.ports import Clock, UnitOfWork
 
-MAX_ERRORS_SHOWN = 100
+CONFLICT = Refusal(
+    code="id_conflict", field="id", message="Another event came under this id before; it stays."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,129 +37,102 @@ class EventFault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What became of a batch; what it says is committed."""
+    """What became of a batch; what it says is committed. The five counts add up to `received`."""
 
     received: int
     accepted: int
     """Events that were new, and are kept."""
 
     duplicates: int
-    """Events whose id was known; the first one stays as it was."""
+    """Events that were kept before."""
+
+    conflicts: int
+    """Events whose id was known with another content: the first one stays as it was."""
+
+    ignored: int
+    """Events that are neither exposures nor outcomes, such as page views."""
 
     rejected: int
     errors: tuple[EventFault, ...]
-    """Of the rejected events, the first hundred."""
+    """Of the rejected events and the conflicts, in the order of the batch."""
 
     success: bool = True
 
 
-class _HasId(Protocol):
-    @property
-    def event_id(self) -> str: ...
-
-
-E = TypeVar("E", bound=_HasId)
-
-
-def take_exposures(
-    events: Sequence[object], *, source: str, uow: UnitOfWork, now: Clock
+def take(
+    events: Sequence[Incoming],
+    *,
+    source: str,
+    uow: UnitOfWork,
+    now: Clock,
+    sent_at: datetime | None = None,
+    max_age: timedelta = MAX_AGE,
 ) -> Receipt:
-    """Keep the exposures of a batch; refused ones go to quarantine with the reason.
+    """Keep the exposures and outcomes of a batch; what is refused goes to quarantine.
 
     Safe to repeat: an id is kept once, and an exposure without an id gets one of its own content.
 
     Args:
-        events: Decoded JSON, whatever it is.
-        source: The id of the key they came with.
-        uow: Where they are kept.
+        events: In the order they were sent.
+        source: The connection that they came by.
+        uow: Where they are kept, all in one transaction.
         now: When they arrived.
+        sent_at: When they were sent, by the sender's clock; a clock that is over a minute off is
+            corrected by it.
+        max_age: Older events are refused.
 
     Raises:
         DatabaseError: If they could not be committed; then none of them is kept.
     """
     received_at = now()
+    arrival = Arrival(received_at=received_at, behind=skew(received_at, sent_at), max_age=max_age)
     with uow:
-        tests = Tests(uow.pocs)
-        sorted_out = _sort_out(events, lambda event: read_exposure(event, tests, received_at))
-        new = uow.events.add_exposures([*sorted_out.taken.values()], source=source)
-        _set_aside(sorted_out.refused, "exposure", source, received_at, uow)
+        judged = judge_all(events, Tests(uow.pocs), arrival)
+        answers = settle(judged, source, uow)
+        refused = [
+            quarantined(one, answer, source)
+            for one, answer in zip(judged, answers, strict=True)
+            if isinstance(answer, Refusal)
+        ]
+        uow.quarantine.add([event for event in refused if event is not None])
         uow.commit()
-    return _receipt(len(events), len(new), sorted_out.refused)
+    return _receipt(judged, answers)
 
 
-def take_outcomes(events: Sequence[object], *, source: str, uow: UnitOfWork, now: Clock) -> Receipt:
-    """Keep the outcomes of a batch; as `take_exposures`, but every outcome needs an id."""
-    received_at = now()
-    with uow:
-        tests = Tests(uow.pocs)
-        sorted_out = _sort_out(events, lambda event: read_outcome(event, tests, received_at))
-        new = uow.events.add_outcomes([*sorted_out.taken.values()], source=source)
-        _set_aside(sorted_out.refused, "outcome", source, received_at, uow)
-        uow.commit()
-    return _receipt(len(events), len(new), sorted_out.refused)
+def settle(judged: Sequence[Judged], source: str, uow: UnitOfWork) -> list[Kept | Refusal | None]:
+    """Keep what was taken; say of each event what became of it, None where it was ignored."""
+    taken = [one.taken for one in judged if one.taken is not None]
+    kept = iter(keep(taken, uow.events, source))
+    return [one.refusal if one.taken is None else _answer(next(kept)) for one in judged]
 
 
-class _Refused(NamedTuple):
-    fault: EventFault
-    body: str | None
-    """The event as JSON; None where it cannot be stored."""
+def _answer(kept: Kept) -> Kept | Refusal:
+    return CONFLICT if kept is Kept.CONFLICT else kept
 
 
-@dataclass(frozen=True, slots=True)
-class _SortedOut(Generic[E]):
-    taken: dict[str, E]
-    """By id; of two with the same id, the first."""
-
-    refused: list[_Refused]
-
-
-def _sort_out(events: Sequence[object], read: Callable[[EventFields], E]) -> _SortedOut[E]:
-    taken: dict[str, E] = {}
-    refused = []
-    for index, event in enumerate(events):
-        fields = None
-        try:
-            fields = EventFields.of(event)
-            value = read(fields)
-        except EventError as error:
-            body = json.dumps(event, ensure_ascii=False) if fields else None
-            refused.append(_Refused(_fault(index, event, error), body))
-        else:
-            taken.setdefault(value.event_id, value)
-    return _SortedOut(taken, refused)
-
-
-def _fault(index: int, event: object, error: EventError) -> EventFault:
-    return EventFault(
-        index=index,
-        id=EventFields.printable_id(event),
-        code=error.code,
-        field=error.field,
-        message=error.message,
-    )
-
-
-def _set_aside(
-    refused: Sequence[_Refused], kind: str, source: str, received_at: datetime, uow: UnitOfWork
-) -> None:
-    for fault, body in refused:
-        if body is not None:
-            uow.quarantine.add(
-                QuarantinedEvent(
-                    source=source,
-                    kind=kind,
-                    body=body,
-                    reason=f"{fault.code}: {fault.message}",
-                    received_at=received_at,
-                )
-            )
-
-
-def _receipt(received: int, new: int, refused: Sequence[_Refused]) -> Receipt:
+def _receipt(judged: Sequence[Judged], answers: Sequence[Kept | Refusal | None]) -> Receipt:
+    refused = sum(isinstance(answer, Refusal) for answer in answers)
+    conflicts = answers.count(CONFLICT)
     return Receipt(
-        received=received,
-        accepted=new,
-        duplicates=received - len(refused) - new,
-        rejected=len(refused),
-        errors=tuple(fault for fault, _ in refused[:MAX_ERRORS_SHOWN]),
+        received=len(judged),
+        accepted=answers.count(Kept.NEW),
+        duplicates=answers.count(Kept.KNOWN),
+        conflicts=conflicts,
+        ignored=answers.count(None),
+        rejected=refused - conflicts,
+        errors=tuple(_faults(judged, answers)),
     )
+
+
+def _faults(
+    judged: Sequence[Judged], answers: Sequence[Kept | Refusal | None]
+) -> Iterable[EventFault]:
+    for index, (one, answer) in enumerate(zip(judged, answers, strict=True)):
+        if isinstance(answer, Refusal):
+            yield EventFault(
+                index=index,
+                id=EventFields.printable_id(one.incoming.event),
+                code=answer.code,
+                field=answer.field,
+                message=answer.message,
+            )

@@ -105,6 +105,17 @@ class Events(Protocol):
     def add_outcomes(self, outcomes: Sequence[Outcome], *, source: str) -> frozenset[str]:
         """Keep outcomes; return the ids that were new."""
 
+    def stored(
+        self, kind: str, ids: Collection[str], *, source: str
+    ) -> Mapping[str, Exposure | Outcome]:
+        """Return what is kept under these ids of a connection; ids that are not kept are left out.
+
+        Args:
+            kind: `exposure` or `outcome`.
+            ids: Of events; any number.
+            source: The connection that they came by.
+        """
+
     def snapshot(
         self,
         *,
@@ -120,8 +131,20 @@ class Events(Protocol):
 class Quarantine(Protocol):
     """Events that were refused, kept so that nothing is lost in silence."""
 
-    def add(self, event: QuarantinedEvent) -> None:
-        """Keep an event that was refused."""
+    def add(self, events: Sequence[QuarantinedEvent]) -> None:
+        """Keep events that were refused; one that waits here already is kept once."""
+
+    def list(self, *, limit: int = 1000) -> tuple[QuarantinedEvent, ...]:
+        """Return the newest events that wait, newest first."""
+
+    def page(self, *, after: int, limit: int) -> tuple[QuarantinedEvent, ...]:
+        """Return the events that wait, of numbers over `after`, oldest first."""
+
+    def codes(self) -> Mapping[str, int]:
+        """Return how many events wait, by the code of the reason."""
+
+    def settle(self, numbers: Collection[int], at: datetime) -> None:
+        """Note that events were taken after all; they stay here as history."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -373,8 +396,8 @@ class Tracking(Protocol):
             TrackingError: If MLflow is out of reach.
         """
 
-    def promote_model(self, slug: str) -> None:
-        """Make the treatment of a POC the champion among its registered models.
+    def promote_model(self, slug: str, code_sha256: str) -> None:
+        """Make a variant, known by the hash of its code, the champion among a POC's models.
 
         Raises:
             TrackingError: If MLflow is out of reach, or has no such model.

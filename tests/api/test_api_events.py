@@ -3,12 +3,16 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from datetime import UTC, datetime, timedelta
 
+import httpx2
 import pytest
 from sqlalchemy import func, select
 
 from expplat.adapters.sql.tables import exposures, outcomes
+from expplat.errors import ConfigurationError
 from expplat.flow.keys import key_id_of
+from tests.serving import Walk, a_platform, serving
 
 EXPOSURE = {"id": "e1", "experiment": "hybrid_rrf", "variation": "treatment", "unit": "u1"}
 OUTCOME = {"id": "o1", "unit": "u1", "metric": "task_success", "value": 1}
@@ -59,6 +63,8 @@ def test_a_body_is_an_object_with_a_batch_an_array_or_one_event(server, own_head
         "received": 1,
         "accepted": 1,
         "duplicates": 0,
+        "conflicts": 0,
+        "ignored": 0,
         "rejected": 0,
         "errors": [],
         "success": True,
@@ -218,6 +224,8 @@ def test_a_huge_body_without_a_length_is_refused_too(server, headers):
         (gzip.compress(b" " * 20_000_000), 413),
         (b"not gzip", 400),
         (gzip.compress(b"[]")[:-4], 400),
+        (gzip.compress(b" " * 3_000_000) * 2, 413),
+        (gzip.compress(b"[") + b"more", 400),
     ],
 )
 def test_gzip_is_unpacked_with_care(server, headers, body, status):
@@ -226,6 +234,67 @@ def test_gzip_is_unpacked_with_care(server, headers, body, status):
     )
 
     assert answer.status_code == status
+
+
+def test_a_gzip_of_several_parts_is_read_to_its_end(server, own_headers, count):
+    lines = [json.dumps(OUTCOME | {"id": f"o{i}"}).encode() + b"\n" for i in range(3)]
+
+    answer = server.post(
+        "/v1/outcomes",
+        content=b"".join(gzip.compress(line) for line in lines),
+        headers=own_headers | {"Content-Encoding": "gzip", "Content-Type": "application/x-ndjson"},
+    )
+
+    assert answer.json()["accepted"] == 3
+    assert count(outcomes) == 3
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "image/png"},
+        {"Content-Type": "application/json", "Content-Encoding": "br"},
+    ],
+)
+def test_another_type_or_packing_is_refused(server, headers, path, named):
+    answer = server.post(path, content=b"[]", headers=headers | named)
+
+    assert answer.status_code == 415
+    assert "accept" in answer.headers or "accept-encoding" in answer.headers
+
+
+def test_times_are_corrected_by_when_the_batch_was_sent(server, shared_walk, own_headers):
+    wrong = datetime.now(UTC) - timedelta(days=3)
+    event = OUTCOME | {"timestamp": (wrong - timedelta(minutes=10)).isoformat()}
+    body = {"sent_at": wrong.isoformat(), "batch": [event]}
+
+    answer = server.post("/v1/outcomes", json=body, headers=own_headers)
+
+    assert answer.json()["accepted"] == 1
+    source = key_id_of(own_headers["Authorization"].removeprefix("Bearer "))
+    with shared_walk.platform.uow() as uow:
+        (kept,) = uow.events.stored("outcome", ["o1"], source=source).values()
+    assert kept.stated_at == wrong - timedelta(minutes=10)
+    age = datetime.now(UTC) - kept.at
+    assert timedelta(minutes=9) < age < timedelta(minutes=11)
+
+
+@pytest.mark.parametrize("sent_at", ["yesterday", 5, "2026-01-01T00:00:00", []])
+def test_a_broken_moment_of_sending_is_told(server, headers, sent_at):
+    answer = server.post(
+        "/v1/outcomes", json={"batch": [OUTCOME], "sent_at": sent_at}, headers=headers
+    )
+
+    assert answer.status_code == 400
+    assert "sent_at" in answer.json()["detail"]
+
+
+def test_only_a_hundred_errors_are_told(server, headers):
+    answer = server.post("/v1/outcomes", json=[{} for _ in range(250)], headers=headers).json()
+
+    assert (answer["rejected"], len(answer["errors"])) == (250, 100)
 
 
 @pytest.mark.parametrize(
@@ -246,3 +315,25 @@ def test_the_answer_comes_after_the_commit(server, own_headers, count):
     server.post("/v1/outcomes", json=[OUTCOME], headers=own_headers)
 
     assert count(outcomes) == 1
+
+
+def test_how_old_events_may_be_is_a_setting(tmp_path):
+    platform = a_platform(tmp_path / "workspace", EXPPLAT_MAX_EVENT_AGE_DAYS="60")
+    headers = {"Authorization": f"Bearer {Walk(platform).key('ingest')}"}
+    ages = [timedelta(days=40), timedelta(days=61)]
+    batch = [
+        OUTCOME | {"id": f"o{age.days}", "timestamp": (datetime.now(UTC) - age).isoformat()}
+        for age in ages
+    ]
+    with serving(platform) as address:
+        answer = httpx2.post(f"{address}/v1/outcomes", json=batch, headers=headers)
+    platform.sql_engine.dispose()
+
+    assert answer.json()["accepted"] == 1
+    assert answer.json()["errors"][0]["message"].endswith("more than 60 days ago.")
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "x", "99999", "1.5"])
+def test_a_setting_that_is_no_number_of_days_is_refused(tmp_path, days):
+    with pytest.raises(ConfigurationError, match="EXPPLAT_MAX_EVENT_AGE_DAYS"):
+        a_platform(tmp_path, EXPPLAT_MAX_EVENT_AGE_DAYS=days)

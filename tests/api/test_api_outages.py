@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import random
 import subprocess
 import sys
-import threading
 
 import httpx2
 import pytest
-from sqlalchemy import select
 
-from expplat.adapters.sql.tables import outcomes
 from expplat.api import health
 from expplat.api.app import create_app_from_env
 from expplat.errors import ConfigurationError, DatabaseError
@@ -155,40 +151,6 @@ def test_a_server_that_starts_later_serves_the_same_bytes(platform, walk):
 
     assert answers[0].headers["etag"] == answers[1].headers["etag"]
     assert answers[0].content == answers[1].content
-
-
-@pytest.mark.long
-def test_what_was_acknowledged_survives_kills_and_is_kept_once(tmp_path):
-    platform = a_platform(tmp_path / "workspace")
-    walk = Walk(platform)
-    headers = {"Authorization": f"Bearer {walk.key('ingest')}"}
-    batches = [
-        [{"id": f"{batch}-{i}", "unit": f"u{i}", "metric": "m"} for i in range(50)]
-        for batch in range(200)
-    ]
-    waiting = list(batches)
-    for _ in range(8):
-        with ServerProcess(tmp_path / "workspace") as server, httpx2.Client() as client:
-            killer = threading.Timer(random.uniform(0.05, 0.4), server.process.kill)
-            killer.start()
-            while waiting:
-                try:
-                    answer = client.post(
-                        f"{server.address}/v1/outcomes", json=waiting[0], headers=headers
-                    )
-                except httpx2.TransportError:
-                    break
-                assert answer.status_code == 200
-                waiting.pop(0)
-            killer.join()
-
-    with ServerProcess(tmp_path / "workspace") as server:
-        for batch in [*waiting, *batches]:
-            httpx2.post(f"{server.address}/v1/outcomes", json=batch, headers=headers)
-
-    with platform.sql_engine.connect() as connection:
-        kept = connection.scalars(select(outcomes.c.event_id)).all()
-    assert sorted(kept) == sorted(event["id"] for batch in batches for event in batch)
 
 
 def test_the_server_imports_no_engine_and_no_tracking(tmp_path):

@@ -84,6 +84,7 @@ def make_engine(address: URL, *, foreign_keys: bool = True) -> Engine:
         engine = create_engine(
             address,
             connect_args={"isolation_level": None},
+            pool_size=10,
             pool_timeout=WAIT_S,
         )
         _govern_sqlite(engine, foreign_keys=foreign_keys)
@@ -115,13 +116,17 @@ def create_file(file: Path) -> None:
 
 
 def _postgresql_arguments(address: URL) -> dict[str, Any]:
-    wanted = {
+    wanted: dict[str, Any] = {
         "connect_timeout": WAIT_S,
-        "options": f"-c lock_timeout={WAIT_S}s",
         "application_name": "expplat",
         "tcp_user_timeout": 2 * WAIT_S * 1000,
     }
-    return {name: value for name, value in wanted.items() if name not in address.query}
+    wanted = {name: value for name, value in wanted.items() if name not in address.query}
+    given = address.query.get("options", "")
+    theirs = given if isinstance(given, str) else " ".join(given)
+    # The last word is ours: what is acknowledged is on the disk, whatever the server's default.
+    options = f"-c lock_timeout={WAIT_S}s {theirs} -c synchronous_commit=on"
+    return wanted | {"options": options}
 
 
 def _govern_sqlite(engine: Engine, *, foreign_keys: bool) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, select
 
-from expplat.adapters.sql.inserts import insert_or_ignore
+from expplat.adapters.sql.bulk import insert_new
 from expplat.adapters.sql.snapshot import take_snapshot
 from expplat.adapters.sql.tables import exposures, outcomes
 from expplat.domain.metric import Metric
@@ -23,6 +25,14 @@ from expplat.domain.online import (
 )
 from expplat.domain.plain import canonical_json
 from expplat.errors import InputError
+
+ASKED_AT_ONCE = 1_000
+"""Ids in one statement: a driver has a limit of its own."""
+
+KINDS: Mapping[str, tuple[Table, type[Exposure] | type[Outcome]]] = {
+    "exposure": (exposures, Exposure),
+    "outcome": (outcomes, Outcome),
+}
 
 
 class SqlEvents:
@@ -50,6 +60,22 @@ class SqlEvents:
                 )
         return self._add(outcomes, events, source)
 
+    def stored(
+        self, kind: str, ids: Collection[str], *, source: str
+    ) -> Mapping[str, Exposure | Outcome]:
+        """Return what is kept under these ids of a connection; other ids are left out."""
+        table, made = KINDS[kind]
+        columns = [column.label(column.key) for column in table.c if column.key != "source"]
+        found: dict[str, Exposure | Outcome] = {}
+        wanted = sorted(ids)
+        for start in range(0, len(wanted), ASKED_AT_ONCE):
+            asked = table.c.event_id.in_(wanted[start : start + ASKED_AT_ONCE])
+            statement = select(*columns).where(table.c.source == source, asked)
+            for row in self._connection.execute(statement).mappings():
+                event = made(**{**row, "properties": json.loads(row["properties"])})
+                found[event.event_id] = event
+        return found
+
     def snapshot(
         self,
         *,
@@ -74,17 +100,25 @@ class SqlEvents:
         )
 
     def _add(
-        self, table: Table, events: Iterable[Exposure | Outcome], source: str
+        self, table: Table, events: Sequence[Exposure | Outcome], source: str
     ) -> frozenset[str]:
         """Insert in the order of ids, so that two processes cannot wait for each other."""
-        first_of_each = {event.event_id: event for event in reversed(list(events))}
+        first_of_each = {event.event_id: event for event in reversed(events)}
         if not first_of_each:
             return frozenset()
-        rows = [_row(first_of_each[event_id], source) for event_id in sorted(first_of_each)]
-        statement = insert_or_ignore(self._connection, table).returning(table.c.event_id)
-        return frozenset(self._connection.scalars(statement, rows))
+        read = _reader(table)
+        rows = [
+            (source, *read(first_of_each[event_id])[:-1], _json(first_of_each[event_id].properties))
+            for event_id in sorted(first_of_each)
+        ]
+        return insert_new(self._connection, table, rows)
 
 
-def _row(event: Exposure | Outcome, source: str) -> Mapping[str, Any]:
-    values = {field.name: getattr(event, field.name) for field in fields(event)}
-    return values | {"source": source, "properties": canonical_json(event.properties).decode()}
+@cache
+def _reader(table: Table) -> Callable[[Exposure | Outcome], tuple[Any, ...]]:
+    """Return what reads the fields of an event in the order of the columns; the source is none."""
+    return attrgetter(*table.c.keys()[1:])
+
+
+def _json(properties: Mapping[str, Any]) -> str:
+    return canonical_json(properties).decode() if properties else "{}"

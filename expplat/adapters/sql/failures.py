@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from sqlalchemy import URL, Engine, event
+from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -45,8 +47,21 @@ def translate_failures(engine: Engine) -> None:
     def _translate(context: ExceptionContext) -> None:
         cause = context.original_exception
         driver = context.dialect.loaded_dbapi
+        if context.is_pre_ping and context.is_disconnect:
+            return  # the pool knows what to do about a connection that was cut while it lay there
         if isinstance(cause, driver.Error):
             raise translated(cause, url) from cause
+
+
+@contextmanager
+def translating(connection: Connection) -> Iterator[None]:
+    """Let what is done past SQLAlchemy, with the driver itself, raise errors of expplat only."""
+    try:
+        yield
+    except connection.dialect.loaded_dbapi.Error as error:
+        if connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, None):
+            connection.invalidate(error)
+        raise translated(error, connection.engine.url) from error
 
 
 def translated(cause: BaseException, url: URL) -> ExpplatError:

@@ -128,6 +128,7 @@ exposures = Table(
     Column("received_at", UtcDateTime, nullable=False),
     Column("properties", Text, nullable=False),
     Index(None, "slug", "phase", "unit", "at"),
+    postgresql_partition_by="HASH (event_id)",
 )
 
 outcomes = Table(
@@ -144,12 +145,13 @@ outcomes = Table(
     Column("slug", Key),
     Column("properties", Text, nullable=False),
     Index(None, "unit", "metric", "at"),
+    postgresql_partition_by="HASH (event_id)",
 )
 
 quarantined_events = Table(
     "quarantined_events",
     schema,
-    Column("id", Integer, primary_key=True),
+    Column("id", Integer, key="number", primary_key=True),
     Column("source", Key, nullable=False),
     Column("kind", Key, nullable=False),
     Column("body", Text, nullable=False),
@@ -158,7 +160,10 @@ quarantined_events = Table(
     Column("stated_at", UtcDateTime),
     Column("at", UtcDateTime),
     Column("settled_at", UtcDateTime),
+    Column("digest", Key),
+    Index(None, "digest", unique=True),
 )
+"""The digest is of source, kind and body; it is gone once the event is settled."""
 
 access_keys = Table(
     "access_keys",

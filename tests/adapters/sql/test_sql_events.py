@@ -6,9 +6,12 @@ import threading
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import make_url, text
 
+from expplat.adapters.sql.opening import open_engine
 from expplat.adapters.sql.quarantine import QuarantinedEvent
-from expplat.errors import InputError
+from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
+from expplat.errors import DatabaseError, InputError, TryLaterError
 from tests.builders import SUCCESS, T0, an_exposure, an_outcome
 
 
@@ -107,9 +110,9 @@ def test_what_is_quarantined_is_listed_newest_first_whatever_it_holds(uow_factor
         source="k", kind="outcome", body='{"a": "\0\ud800"}', reason="not finite", received_at=T0
     )
     with uow_factory() as uow:
-        uow.quarantine.add(odd)
+        uow.quarantine.add([odd])
         uow.quarantine.add(
-            QuarantinedEvent(source="k", kind="exposure", body="{}", reason="", received_at=T0)
+            [QuarantinedEvent(source="k", kind="exposure", body="{}", reason="", received_at=T0)]
         )
         uow.commit()
 
@@ -119,3 +122,101 @@ def test_what_is_quarantined_is_listed_newest_first_whatever_it_holds(uow_factor
         assert oldest.body == '{"a": "\\x00\\ud800"}'
         assert oldest.received_at == T0
         assert uow.quarantine.list(limit=1) == (newest,)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 700])
+def test_new_ids_are_told_whatever_the_size_of_a_batch(uow_factory, count):
+    batch = [an_outcome(event_id=f"e{i:04d}", unit=f"u\t{i}\n\\ä") for i in range(count)]
+    with uow_factory() as uow:
+        known = uow.events.add_outcomes(batch[::2], source="k")
+        uow.commit()
+    with uow_factory() as uow:
+        new = uow.events.add_outcomes(batch, source="k")
+        again = uow.events.add_outcomes(batch, source="k")
+        other = uow.events.add_outcomes(batch, source="other")
+        uow.commit()
+
+    everything = {event.event_id for event in batch}
+    assert known == {event.event_id for event in batch[::2]}
+    assert new == everything - known
+    assert again == frozenset()
+    assert other == everything
+
+
+@pytest.mark.parametrize("count", [3, 2_500])
+def test_what_is_stored_comes_back_as_it_was_sent(uow_factory, count):
+    outcomes = [
+        an_outcome(
+            event_id=f"o{i}",
+            value=i / 7,
+            slug=None if i % 2 else "hybrid_rrf",
+            stated_at=None if i % 3 else T0,
+            properties={"text": "a\tb\n\\ä", "n": [1, 2.5, None]} if i % 5 == 0 else {},
+        )
+        for i in range(count)
+    ]
+    exposures = [an_exposure(event_id=f"e{i}", unit=f"u{i}") for i in range(count)]
+    with uow_factory() as uow:
+        uow.events.add_outcomes(outcomes, source="k")
+        uow.events.add_exposures(exposures, source="k")
+        uow.commit()
+
+    with uow_factory() as uow:
+        asked = [f"o{i}" for i in range(count + 10)]
+        assert uow.events.stored("outcome", asked, source="k") == {o.event_id: o for o in outcomes}
+        assert uow.events.stored("outcome", asked, source="other") == {}
+        found = uow.events.stored("exposure", ["e1", "o1"], source="k")
+        assert found == {"e1": exposures[1]}
+        assert uow.events.stored("exposure", [], source="k") == {}
+
+
+def test_text_that_postgresql_cannot_hold_fails_a_large_batch_in_whole(postgresql_url):
+    engine = open_engine(postgresql_url, create=False)
+    batch = [an_outcome(event_id=f"e{i}") for i in range(50)]
+    with SqlUnitOfWork(engine) as uow, pytest.raises(InputError):
+        uow.events.add_outcomes([*batch, an_outcome(event_id="f", unit="a\0b")], source="k")
+
+    with SqlUnitOfWork(engine) as uow:
+        assert len(uow.events.add_outcomes(batch, source="k")) == 50
+        uow.commit()
+    engine.dispose()
+
+
+def test_a_connection_that_is_cut_during_a_copy_is_a_database_error(postgresql_url, postgres):
+    engine = open_engine(postgresql_url, create=False)
+    batch = [an_outcome(event_id=f"e{i}") for i in range(50)]
+    with SqlUnitOfWork(engine) as uow:
+        uow.events.add_outcomes(batch, source="k")
+        postgres.cut_connections(make_url(postgresql_url).database)
+        with pytest.raises(DatabaseError, match="out of reach"):
+            uow.events.add_exposures([an_exposure(event_id=f"e{i}") for i in range(50)], source="k")
+
+    with SqlUnitOfWork(engine) as uow:
+        assert uow.events.stored("outcome", ["e1"], source="k") == {}
+        assert len(uow.events.add_outcomes(batch, source="k")) == 50
+        uow.commit()
+    engine.dispose()
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_an_event_at_a_moment_without_a_zone_is_refused(uow_factory, count):
+    naive = T0.replace(tzinfo=None)
+    batch = [an_outcome(event_id=f"e{i}", at=naive) for i in range(count)]
+
+    with uow_factory() as uow, pytest.raises(ValueError, match="time zone"):
+        uow.events.add_outcomes(batch, source="k")
+
+
+def test_a_batch_whose_ids_another_holds_too_long_is_told_to_try_later(postgresql_url):
+    engine = open_engine(postgresql_url, create=False)
+    batch = [an_outcome(event_id=f"e{i:02d}") for i in range(50)]
+    with SqlUnitOfWork(engine) as holder, SqlUnitOfWork(engine) as uow:
+        holder.events.add_outcomes(batch[25:], source="k")
+        uow._connection.execute(text("SET LOCAL lock_timeout = '100ms'"))
+        with pytest.raises(TryLaterError):
+            uow.events.add_outcomes(batch, source="k")
+        holder.commit()
+
+    with SqlUnitOfWork(engine) as uow:
+        assert len(uow.events.add_outcomes(batch, source="k")) == 25
+    engine.dispose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def tables_of(url):
     engine = make_engine(parse_url(url))
     names = set(inspect(engine).get_table_names())
     engine.dispose()
-    return names
+    return {name for name in names if not re.fullmatch(r"(exposures|outcomes)_p\d", name)}
 
 
 def execute(url, *statements):
@@ -92,6 +93,81 @@ def test_down_and_up_again_works_on_a_filled_database(database_url):
     assert current_revision(database_url) is None
     upgrade(database_url)
     check(database_url)
+
+
+EXPOSURES_BEFORE = (
+    "INSERT INTO exposures VALUES ('k', 'e1', 'hybrid_rrf', 1, 'control', 'u1',"
+    " '2026-01-02 03:04:05.678901', '2026-01-02 03:04:06', '{\"a\":\"ä\"}')",
+    "INSERT INTO exposures VALUES ('other', 'e1', 'hybrid_rrf', 1, 'treatment', 'u2',"
+    " '2026-01-02 03:04:05', '2026-01-02 03:04:06', '{}')",
+)
+
+
+def rows_of(url, table, columns="*"):
+    engine = make_engine(parse_url(url))
+    with engine.connect() as connection:
+        rows = connection.execute(text(f"SELECT {columns} FROM {table} ORDER BY source, event_id"))
+        found = [tuple(row) for row in rows]
+    engine.dispose()
+    return found
+
+
+def many_outcomes(count):
+    return tuple(
+        f"INSERT INTO outcomes VALUES ('k', 'o{i}', 'u{i}', 'm', {i / 7!r},"
+        " '2026-01-02 03:04:05', '2026-01-02 03:04:06', NULL, '{}')"
+        for i in range(count)
+    )
+
+
+def test_every_event_of_an_older_schema_is_there_after_the_upgrade(database_url):
+    downgrade(database_url, "0001")
+    execute(database_url, *EXPOSURES_BEFORE, *many_outcomes(500))
+    before = [rows_of(database_url, table) for table in ("exposures", "outcomes")]
+
+    upgrade(database_url)
+
+    kept = "source, event_id, slug, phase, variation, unit, at, received_at, properties"
+    assert rows_of(database_url, "exposures", kept) == before[0]
+    kept = "source, event_id, unit, metric, value, at, received_at, slug, properties"
+    assert rows_of(database_url, "outcomes", kept) == before[1]
+    check(database_url)
+
+
+def test_every_event_is_there_after_a_downgrade_and_stays_written_once(database_url):
+    downgrade(database_url, "0001")
+    execute(database_url, *EXPOSURES_BEFORE, *many_outcomes(500))
+    before = [rows_of(database_url, table) for table in ("exposures", "outcomes")]
+    upgrade(database_url)
+
+    downgrade(database_url, "0001")
+
+    assert [rows_of(database_url, table) for table in ("exposures", "outcomes")] == before
+    with pytest.raises(DatabaseError, match="written once"):
+        execute(database_url, "DELETE FROM exposures")
+
+
+@pytest.mark.parametrize("table", ["exposures", "exposures_p3", "outcomes", "outcomes_p7"])
+@pytest.mark.parametrize("change", ["DELETE FROM", "TRUNCATE"])
+def test_events_in_partitions_are_written_once_too(postgresql_url, table, change):
+    with pytest.raises(DatabaseError, match="written once"):
+        execute(postgresql_url, f"{change} {table}")
+
+
+def test_events_are_spread_over_eight_partitions(postgresql_url):
+    execute(
+        postgresql_url,
+        "INSERT INTO outcomes (source, event_id, unit, metric, value, at, received_at, properties)"
+        " SELECT 'k', 'o' || i, 'u', 'm', 1, now(), now(), '{}'"
+        " FROM generate_series(1, 800) AS i",
+    )
+
+    engine = make_engine(parse_url(postgresql_url))
+    with engine.connect() as connection:
+        counts = connection.scalars(text("SELECT count(*) FROM outcomes GROUP BY tableoid")).all()
+    engine.dispose()
+    assert len(counts) == 8
+    assert min(counts) > 50
 
 
 def test_an_upgrade_that_fails_leaves_nothing_half_done(empty_database_url):

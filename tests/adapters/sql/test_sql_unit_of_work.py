@@ -84,6 +84,46 @@ def test_two_processes_lose_no_step_of_a_long_history(uow_factory, database_url)
     steps_are_all_there(uow_factory, database_url, 400, in_processes)
 
 
+POCS = 100
+
+
+def step_every_poc(url, times):
+    """Take `times` steps on each of many POCs, against whoever else does the same."""
+    engine = open_engine(url, create=False)
+    for _ in range(times):
+        for number in range(POCS):
+            is_done = False
+            while not is_done:
+                try:
+                    with SqlUnitOfWork(engine) as uow:
+                        poc = uow.pocs.get(f"poc_{number}")
+                        step = a_transition(Stage.REPLAYED, slug=poc.slug)
+                        uow.pocs.add_newest(poc.advance(step))
+                        uow.commit()
+                    is_done = True
+                except (ConflictError, TryLaterError):
+                    continue
+    engine.dispose()
+
+
+@pytest.mark.long
+def test_two_processes_lose_none_of_twelve_thousand_steps(uow_factory, database_url):
+    for number in range(POCS):
+        with uow_factory() as uow:
+            keep_poc(uow, a_poc(Stage.PROPOSED, slug=f"poc_{number}"))
+            uow.commit()
+
+    in_processes(step_every_poc, database_url, 60)
+
+    with uow_factory() as uow:
+        histories = [poc.history for poc in uow.pocs.all()]
+    assert len(histories) == POCS
+    assert sum(len(history) - 1 for history in histories) == 12_000
+    for history in histories:
+        assert [row.position for row in history] == list(range(121))
+        assert all(b.previous_sha256 == a.sha256 for a, b in pairwise(history))
+
+
 @pytest.mark.parametrize(
     ("times", "run"),
     [(200, in_threads), pytest.param(6_000, in_processes, marks=pytest.mark.long)],
@@ -199,7 +239,7 @@ def test_a_writer_that_waits_too_long_is_told_to_try_later(sqlite_url, monkeypat
 def test_a_pool_without_a_free_connection_is_a_database_error(sqlite_url, monkeypatch):
     monkeypatch.setattr(engines, "WAIT_S", 0.1)
     engine = open_engine(sqlite_url, create=False)
-    held = [engine.raw_connection() for _ in range(15)]
+    held = [engine.raw_connection() for _ in range(20)]
 
     with pytest.raises(DatabaseError, match="in use"), SqlUnitOfWork(engine):
         pass
