@@ -10,7 +10,9 @@
     ├── DependencyError   exit 3  something outside did not answer
     │   ├── DatabaseError
     │   ├── EngineError           Ray, or a worker of it
-    │   └── TrackingError         MLflow
+    │   ├── TrackingError         MLflow
+    │   └── FlagServerError       a flag server that others run
+    │       └── DriftError        it holds something else than it was told
     ├── TryLaterError     exit 75 a lease or a lock is held; nothing was changed
     └── ConfigurationError exit 78 a schema that this version does not know, a broken setting
 
@@ -122,6 +124,18 @@ class TrackingError(DependencyError):
     """MLflow is out of reach."""
 
     code = "tracking"
+
+
+class FlagServerError(DependencyError):
+    """A flag server that others run is out of reach, or answers strangely."""
+
+    code = "flag_server"
+
+
+class DriftError(FlagServerError):
+    """A flag server holds something else than it was told."""
+
+    code = "drift"
 
 
 class TryLaterError(ExpplatError):

@@ -12,6 +12,7 @@ from expplat.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Engine as SqlEngine
 
+    from expplat.adapters.growthbook_upstream import GrowthBookUpstream
     from expplat.adapters.report.pages import Pages
     from expplat.flow.bench import Bench
     from expplat.flow.desk import Desk
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         UnitOfWork,
         VariantCode,
     )
+    from expplat.flow.push import FlagServer
     from expplat.flow.replay import Copying
 
 
@@ -182,3 +184,26 @@ class Platform:
         from expplat.adapters.flag_brake import FlagBrake
 
         return FlagBrake(self.settings.state_dir / "closed")
+
+    @property
+    def upstream(self) -> GrowthBookUpstream | None:
+        """The GrowthBook whose flags are served along with ours; None for none."""
+        if not self.settings.upstream_host:
+            return None
+        from expplat.adapters.growthbook_upstream import GrowthBookUpstream
+
+        return GrowthBookUpstream(
+            host=self.settings.upstream_host,
+            client_key=self.settings.upstream_client_key,
+            decryption_key=self.settings.upstream_decryption_key,
+            folder=self.settings.state_dir / "upstream",
+        )
+
+    def flag_server(self) -> FlagServer:
+        """Return the GrowthBook server that flags are pushed to, as the settings name it."""
+        from expplat.adapters.growthbook_rest import GrowthBookRest
+        from expplat.adapters.growthbook_server import GrowthBookServer
+
+        rest = GrowthBookRest(self.settings.growthbook_url, self.settings.growthbook_key)
+        environment = self.settings.growthbook_environment
+        return GrowthBookServer(rest, environment=environment, now=self.now)

@@ -22,6 +22,7 @@ import httpx2
 import uvicorn
 
 from expplat.api.app import create_app
+from expplat.api.patience import PatientProtocol
 from expplat.domain.plain import sha256_of, to_plain
 from expplat.domain.poc import Poc, Stage, Transition
 from expplat.flow import keys
@@ -118,9 +119,14 @@ class Walk:
         uow, now = self.platform.uow(), self.platform.now
         keys.revoke(keys.key_id_of(secret), uow=uow, now=now)
 
-    def key(self, kind: str) -> str:
+    def key(self, kind: str, **options: Any) -> str:
         """Make a key and return its secret."""
-        return keys.create(kind, "test", uow=self.platform.uow(), now=self.platform.now).secret
+        return self.new_key(kind, **options).secret
+
+    def new_key(self, kind: str, **options: Any) -> keys.NewKey:
+        """Make a key; also what encrypts its flags is in the answer."""
+        uow, now = self.platform.uow(), self.platform.now
+        return keys.create(kind, "test", uow=uow, now=now, **options)
 
 
 def free_port() -> int:
@@ -135,7 +141,9 @@ def serving(platform: Platform, port: int | None = None, **options: Any) -> Iter
     """Run the server in a thread of this process; yield its address."""
     port = port or free_port()
     app = create_app(platform, **options)
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning")
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, log_level="warning", http=PatientProtocol
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -151,8 +159,8 @@ def serving(platform: Platform, port: int | None = None, **options: Any) -> Iter
 class ServerProcess:
     """The server as a process of its own, as people start it."""
 
-    def __init__(self, workspace: Path, **more: str) -> None:
-        self.port = free_port()
+    def __init__(self, workspace: Path, port: int | None = None, **more: str) -> None:
+        self.port = port or free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
             [
@@ -164,6 +172,10 @@ class ServerProcess:
             stderr=subprocess.STDOUT,
             text=True,
         )  # fmt: skip
+        self._printed: list[str] = []
+        # Read on and on: a server whose log nobody reads stands still once the pipe is full.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def __enter__(self) -> Self:
         eventually(lambda: self.process.poll() is not None or is_healthy(self.address), 20)
@@ -179,13 +191,18 @@ class ServerProcess:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self._reader.join(10)
         if self.process.stdout is not None:
             self.process.stdout.close()
 
     def output(self) -> str:
         """Everything that it printed; once it has ended."""
+        self._reader.join(10)
+        return "".join(self._printed)
+
+    def _read(self) -> None:
         assert self.process.stdout is not None
-        return self.process.stdout.read()
+        self._printed.extend(self.process.stdout)
 
     def terminate(self) -> float:
         """Send SIGTERM; return how many seconds it took to end."""
@@ -226,6 +243,11 @@ class EventStream:
         """What the newest payload says of a flag; None before the first."""
         return self.payloads[-1]["features"].get(slug) if self.payloads else None
 
+    def serves(self, slug: str, percent: float) -> bool:
+        """Whether the newest payload tests a flag at this share of traffic."""
+        rules = (self.served(slug) or {}).get("rules")
+        return bool(rules) and rules[0]["coverage"] == percent / 100
+
     def join(self) -> None:
         self._thread.join(10)
 
@@ -234,7 +256,7 @@ class EventStream:
             with httpx2.stream("GET", self._url, timeout=60) as response:
                 for line in response.iter_lines():
                     self.lines.append(line)
-                    if line.startswith("data: "):
+                    if line.startswith("data: {"):
                         self.payloads.append(json.loads(line.removeprefix("data: ")))
         except httpx2.TransportError:
             pass

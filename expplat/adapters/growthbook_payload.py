@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from expplat.adapters.growthbook_rules import feature
 from expplat.flow.flags import FlagState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamFlags:
+    """What a team's own GrowthBook serves, to be served along with our flags."""
+
+    features: Mapping[str, Any]
+    """By key; where one of ours has the same key, ours is served."""
+
+    experiments: Sequence[Any] = ()
+    saved_groups: Mapping[str, Any] = field(default_factory=dict)
+    changed_at: datetime = _EPOCH
+    """When it last changed, by its own word, but never later than when we first saw it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,36 +42,82 @@ class Payload:
     features: bytes
     """The flags alone, as JSON: what tells a real change from the same flags again."""
 
+    experiments: bytes = b"[]"
+    saved_groups: bytes = b"{}"
+    slugs: frozenset[str] = frozenset()
+    """Which of the flags are ours."""
 
-def render(states: Iterable[FlagState], previous: Payload | None = None) -> Payload:
+
+def render(
+    states: Iterable[FlagState],
+    previous: Payload | None = None,
+    upstream: UpstreamFlags | None = None,
+) -> Payload:
     """Return the payload of these flags.
 
     Args:
         states: The flags.
         previous: What was served until now. The same flags give the same payload again; others a
             revision after it, also where the clocks of two writers disagree or a brake is released.
+        upstream: What is served along with them; None for nothing.
     """
     states = tuple(states)
-    features = _json({"expplat": {"defaultValue": True}} | {s.slug: feature(s) for s in states})
-    if previous is not None and previous.features == features:
-        return previous
-    revision = max((_milliseconds(state.changed_at) for state in states), default=0)
+    ours = {"expplat": {"defaultValue": True}} | {s.slug: feature(s) for s in states}
+    more = upstream or UpstreamFlags(features={})
+    wanted = Payload(
+        revision=max(
+            _milliseconds(at) for at in (more.changed_at, *(s.changed_at for s in states))
+        ),
+        body=b"",
+        etag="",
+        features=_json({**more.features, **ours}),
+        experiments=_json(list(more.experiments)),
+        saved_groups=_json(dict(more.saved_groups)),
+        slugs=frozenset(ours),
+    )
     if previous is not None:
-        revision = max(revision, previous.revision + 1)
-    return _payload(revision, features)
+        if _content(previous) == _content(wanted):
+            return previous
+        wanted = replace(wanted, revision=max(wanted.revision, previous.revision + 1))
+    body = plain_body(wanted)
+    return replace(wanted, body=body, etag=etag_of(wanted.revision, body))
 
 
-def _payload(revision: int, features: bytes) -> Payload:
+def plain_body(payload: Payload) -> bytes:
+    """Return what a client is served that may read every rule."""
+    sections = b'"features":%b,"experiments":%b,"savedGroups":%b' % _content(payload)
+    return with_date(payload.revision, sections)
+
+
+def encrypted_body(payload: Payload, sealed: Sequence[str]) -> bytes:
+    """Return what a client is served that decrypts its rules.
+
+    Args:
+        payload: The payload.
+        sealed: Its features, experiments and saved groups, encrypted.
+    """
+    features, experiments, saved_groups = (text.encode() for text in sealed)
+    sections = (
+        b'"features":{},"encryptedFeatures":"%b","experiments":[],"encryptedExperiments":"%b",'
+        b'"encryptedSavedGroups":"%b"' % (features, experiments, saved_groups)
+    )
+    return with_date(payload.revision, sections)
+
+
+def with_date(revision: int, sections: bytes) -> bytes:
+    """Return the sections of a payload as the whole of it."""
     instant = (_EPOCH + timedelta(milliseconds=revision)).isoformat(timespec="milliseconds")
     updated = instant.replace("+00:00", "Z").encode()
-    body = b'{"status":200,"features":%b,"experiments":[],"savedGroups":{},"dateUpdated":"%b"}' % (
-        features,
-        updated,
-    )
-    digest = hashlib.sha256(body).hexdigest()[:16]
-    return Payload(
-        revision=revision, body=body, etag=f'W/"r{revision}-{digest}"', features=features
-    )
+    return b'{"status":200,%b,"dateUpdated":"%b"}' % (sections, updated)
+
+
+def etag_of(revision: int, body: bytes) -> str:
+    """Return what names a body: alike in every process that serves the same bytes."""
+    return f'W/"r{revision}-{hashlib.sha256(body).hexdigest()[:16]}"'
+
+
+def _content(payload: Payload) -> tuple[bytes, bytes, bytes]:
+    return payload.features, payload.experiments, payload.saved_groups
 
 
 def _milliseconds(at: datetime) -> int:

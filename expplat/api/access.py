@@ -9,16 +9,17 @@ import base64
 import binascii
 import logging
 import re
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 from starlette.types import Scope
 
 from expplat.api.feed import Feed
+from expplat.api.guarding import guarded
 from expplat.api.service import Service, ServiceDep
 from expplat.errors import KeyRefusedError
 from expplat.flow.keys import PREFIXES, check
@@ -41,13 +42,16 @@ async def identify(service: Service, secret: str | None) -> AccessKey:
     key = service.feed.find_key(secret)
     if key is not None:
         return key
-    return await run_in_threadpool(check, secret, _KINDS, service.platform.uow(readonly=True))
+    uow = service.platform.uow(readonly=True)
+    return await guarded(service, partial(check, secret, _KINDS, uow))
 
 
 async def admin_key(request: Request, service: ServiceDep) -> AccessKey:
     """Return the admin key that a reading request came with, in its header or cookie."""
     secret = header_secret(request.headers) or request.cookies.get(COOKIE)
-    return _of_kind("admin", await identify(service, secret))
+    key = _of_kind("admin", await identify(service, secret))
+    service.rates.admit("reads", key.key_id)
+    return key
 
 
 async def ingest_key(request: Request, service: ServiceDep) -> AccessKey:

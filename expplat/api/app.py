@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -17,16 +18,40 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from expplat.api import events, features, health, pages, pocs, stream
+from expplat.adapters.sql.checkup import refuse_damaged
+from expplat.adapters.sql.engine import database_file, parse_url
+from expplat.api import (
+    events,
+    features,
+    health,
+    ofrep,
+    pages,
+    pocs,
+    remote,
+    stream,
+    telemetry,
+    trackers,
+)
 from expplat.api.access import HideKeys, may_read
 from expplat.api.bell import Bell
+from expplat.api.cors import OpenToBrowsers
+from expplat.api.deliveries import Deliveries
+from expplat.api.documented import describe
+from expplat.api.evaluators import Evaluators
+from expplat.api.exposure_log import ExposureLog
 from expplat.api.feed import Feed
+from expplat.api.flags_first import FlagsFirst, Server
 from expplat.api.guards import SafeHeaders
 from expplat.api.mlflow_ui import LOOPBACK_HOSTS, mount_mlflow
+from expplat.api.patience import BodyDeadline
 from expplat.api.problems import install_problems
+from expplat.api.rates import Rates
 from expplat.api.service import Service
 from expplat.api.ticker import Ticker
+from expplat.api.workers import Guard
 from expplat.errors import ConfigurationError
+from expplat.flow.event_judging import Incoming
+from expplat.flow.ingest import take
 from expplat.settings import Settings
 from expplat.wiring import Platform
 
@@ -34,6 +59,7 @@ log = logging.getLogger("expplat.api")
 
 MAX_BODY_BYTES = 1_000_000
 FOLLOW_EVERY_S = 0.2
+LOOK_FOR_DAMAGE_S = 1.0
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (compared with, never bound)
 
@@ -58,15 +84,13 @@ def create_app(
         reader=platform.spec_reader,
         flags=platform.flags,
         on_change=bell.ring,
+        upstream=platform.upstream,
     )
-    service = Service(platform=platform, feed=feed, bell=bell, note=note)
-    tickers = [
-        Ticker("expplat flags", FOLLOW_EVERY_S, feed.follow_database),
-        Ticker("expplat brake", FOLLOW_EVERY_S, feed.follow_brake),
-    ]
+    service = _service(platform, feed, bell, note)
+    tickers = _followers(feed, platform.settings)
     if tick is not None:
         tickers.append(Ticker("expplat watch", watch_every_s, tick))
-    app = FastAPI(
+    app = Server(
         title="expplat",
         docs_url=None,
         redoc_url=None,
@@ -75,6 +99,8 @@ def create_app(
         lifespan=partial(_life, service=service, tickers=tickers),
     )
     app.state.service = service
+    hosts = allowed_hosts(platform.settings.host, platform.settings.allowed_hosts)
+    app.flags_first = FlagsFirst(service, hosts)
     _furnish(app, platform.settings, feed)
     return app
 
@@ -86,17 +112,58 @@ def create_app_from_env() -> FastAPI:
 
     Raises:
         ConfigurationError: If a setting is malformed.
+        DatabaseError: If the database is a SQLite whose file is damaged.
     """
     platform = Platform(settings=Settings.from_env(os.environ, Path.cwd()))
+    file = database_file(parse_url(platform.settings.database_url))
+    if file and file.exists() and not refuse_damaged(file, within_s=LOOK_FOR_DAMAGE_S):
+        log.warning("Only a part was looked at for damage; `expplat doctor` looks at all of it.")
     every_s = _seconds(os.environ.get("EXPPLAT_WATCH_EVERY_S") or "60")
     tick = partial(_watch, platform) if every_s > 0 else None
-    return create_app(platform, tick=tick, watch_every_s=every_s, note=platform.note)
+    app = create_app(platform, tick=tick, watch_every_s=every_s, note=platform.note)
+    # What a start leaves behind stays: to look through all of it for garbage stops every request
+    # for a tenth of a second, again and again.
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def allowed_hosts(host: str, more: Sequence[str] = ()) -> list[str]:
     """Return the names that are answered to: no page elsewhere may reach us under its own."""
     own = () if host in ANY_ADDRESS else (host,)
     return [*dict.fromkeys((*LOOPBACK, *own, *more))]
+
+
+def _service(platform: Platform, feed: Feed, bell: Bell, note: str) -> Service:
+    guard = Guard()
+
+    async def keep(connection: str, events: list[Incoming]) -> None:
+        await guard.run(
+            lambda: take(events, source=connection, uow=platform.uow(), now=platform.now)
+        )
+
+    return Service(
+        platform=platform,
+        feed=feed,
+        bell=bell,
+        note=note,
+        rates=Rates.of(platform.settings),
+        deliveries=Deliveries(lambda: feed.payload),
+        evaluators=Evaluators(lambda: feed.payload),
+        exposures=ExposureLog(keep, platform.now),
+        guard=guard,
+    )
+
+
+def _followers(feed: Feed, settings: Settings) -> list[Ticker]:
+    followers = [
+        Ticker("expplat flags", FOLLOW_EVERY_S, feed.follow_database),
+        Ticker("expplat brake", FOLLOW_EVERY_S, feed.follow_brake),
+    ]
+    if settings.upstream_host:
+        every_s = settings.upstream_every_s
+        followers.append(Ticker("expplat upstream", every_s, feed.follow_upstream))
+    return followers
 
 
 def _watch(platform: Platform) -> None:
@@ -122,8 +189,11 @@ def _seconds(text: str) -> float:
 
 def _furnish(app: FastAPI, settings: Settings, feed: Feed) -> None:
     install_problems(app)
-    for noun in (features, stream, events, pocs, pages, health):
+    for noun in (
+        features, stream, remote, ofrep, events, trackers, telemetry, pocs, pages, health,
+    ):  # fmt: skip
         app.include_router(noun.router)
+    describe(app)
     hosts = allowed_hosts(settings.host, settings.allowed_hosts)
     named = [host for host in hosts if host not in LOOPBACK]
     mount_mlflow(
@@ -133,6 +203,8 @@ def _furnish(app: FastAPI, settings: Settings, feed: Feed) -> None:
         partial(may_read, feed),
         allowed_hosts=[*LOOPBACK_HOSTS, *named, *(f"{host}:*" for host in named)],
     )
+    app.add_middleware(BodyDeadline)
+    app.add_middleware(OpenToBrowsers)
     app.add_middleware(SafeHeaders)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
     access_log = logging.getLogger("uvicorn.access")
@@ -144,11 +216,13 @@ def _furnish(app: FastAPI, settings: Settings, feed: Feed) -> None:
 async def _life(app: FastAPI, *, service: Service, tickers: list[Ticker]) -> AsyncIterator[None]:
     service.bell.hang()
     await run_in_threadpool(service.feed.load)
+    service.exposures.start()
     for ticker in tickers:
         ticker.start()
     with _told_of_signals(service.bell.end):
         yield
     service.bell.end()
+    await service.exposures.close(1.0)
     for ticker in tickers:
         await run_in_threadpool(ticker.stop, 1.0)
 

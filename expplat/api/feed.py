@@ -6,9 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
-from expplat.adapters.growthbook_payload import Payload, render
+from expplat.adapters.growthbook_payload import Payload, UpstreamFlags, render
+from expplat.adapters.growthbook_upstream import GrowthBookUpstream
 from expplat.domain.poc import Poc
 from expplat.domain.proposal import Proposal
 from expplat.errors import ConfigurationError, DependencyError, InputError
@@ -22,9 +24,9 @@ log = logging.getLogger("expplat.api")
 class Feed:
     """The newest payload and the live keys.
 
-    Requests only read; two threads write: one follows the database, one the emergency brake, so
-    that a database that hangs never delays the brake. What was read last is served until more can
-    be read.
+    Requests only read; three threads write: one follows the database, one the emergency brake, one
+    an upstream if there is any, so that a database that hangs never delays the brake. What was read
+    last is served until more can be read.
     """
 
     def __init__(
@@ -34,11 +36,15 @@ class Feed:
         reader: SpecReader,
         flags: Flags,
         on_change: Callable[[], None],
+        upstream: GrowthBookUpstream | None = None,
     ) -> None:
         self._uow = uow
         self._reader = reader
         self._flags = flags
         self._on_change = on_change
+        self._upstream = upstream
+        self._upstream_flags: UpstreamFlags | None = None
+        self._is_upstream_away = False
         self._lock = threading.Lock()
         self._transitions = -1
         self._pocs: tuple[Poc, ...] = ()
@@ -72,7 +78,13 @@ class Feed:
                 open its port.
         """
         self._closed = self._flags.closed()
+        if self._upstream is not None:
+            self._upstream_flags = self._upstream.kept()
+            if self._upstream_flags is None:
+                # Flags that vanish for a moment at every first start would be worse than a wait.
+                self.follow_upstream()
         self._read_database()
+        threading.Thread(target=self._warm_up, name="expplat warm-up", daemon=True).start()
 
     def follow_database(self) -> None:
         """Read what changed; while the database is away, keep what was read last."""
@@ -103,6 +115,25 @@ class Feed:
                 self._closed = closed
             self._render()
 
+    def follow_upstream(self) -> None:
+        """Ask the upstream, if there is any; while it is away, keep what it said last."""
+        if self._upstream is None:
+            return
+        try:
+            flags = self._upstream.poll()
+        except DependencyError as error:
+            if not self._is_upstream_away:
+                log.warning("Serving its last known flags: %s %s", error.message, error.hint)
+            self._is_upstream_away = True
+            return
+        if self._is_upstream_away:
+            log.warning("The upstream GrowthBook is back.")
+        self._is_upstream_away = False
+        if flags is not self._upstream_flags:
+            with self._lock:
+                self._upstream_flags = flags
+            self._render()
+
     def _read_database(self) -> None:
         with self._uow() as uow:
             self._keep_keys(uow.keys.all())
@@ -116,6 +147,11 @@ class Feed:
             self._render()
             self._transitions = transitions
         self._read_at = time.monotonic()
+
+    def _warm_up(self) -> None:
+        # What reads proposals takes half a second to make, which the first change must not wait.
+        with suppress(InputError, ConfigurationError):
+            self._reader.thaw("{}")
 
     def _keep_keys(self, keys: tuple[AccessKey, ...]) -> None:
         revoked = frozenset(key.key_id for key in keys if key.revoked_at is not None)
@@ -140,6 +176,6 @@ class Feed:
         with self._lock:
             previous = self.payload
             states = flag_states(self._pocs, self._proposals, self._closed)
-            self.payload = render(states, previous)
+            self.payload = render(states, previous, self._upstream_flags)
         if self.payload is not previous:
             self._on_change()

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from expplat.api.access import COOKIE, AdminDep, admin_key, identify
+from expplat.api.guarding import guarded
 from expplat.api.pocs import Slug
 from expplat.api.service import ServiceDep
 from expplat.flow import read
@@ -41,7 +42,7 @@ async def show_overview(
         stories = read.stories(uow=uow, reader=platform.spec_reader)
         return platform.pages.overview(stories, note=service.note)
 
-    return HTMLResponse(await run_in_threadpool(draw), headers=HEADERS)
+    return HTMLResponse(await guarded(service, draw), headers=HEADERS)
 
 
 @router.get("/pocs/{slug}")
@@ -54,7 +55,7 @@ async def show_poc_page(slug: Slug, service: ServiceDep, key: AdminDep) -> Respo
         story = read.story(slug, uow=uow, reader=platform.spec_reader)
         return platform.pages.poc_page(story, note=service.note)
 
-    return HTMLResponse(await run_in_threadpool(draw), headers=HEADERS)
+    return HTMLResponse(await guarded(service, draw), headers=HEADERS)
 
 
 @router.get("/static/expplat.css")

@@ -8,7 +8,12 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from expplat.api.bell import Bell
+from expplat.api.deliveries import Deliveries
+from expplat.api.evaluators import Evaluators
+from expplat.api.exposure_log import ExposureLog
 from expplat.api.feed import Feed
+from expplat.api.rates import Rates
+from expplat.api.workers import Guard
 from expplat.wiring import Platform
 
 
@@ -22,9 +27,15 @@ class Service:
     note: str
     """One sentence on top of every page, such as that the users are simulated; empty for none."""
 
+    rates: Rates
+    deliveries: Deliveries
+    evaluators: Evaluators
+    exposures: ExposureLog
+    guard: Guard
 
-def service_of(request: Request) -> Service:
-    """Return the server that a request came to."""
+
+async def service_of(request: Request) -> Service:
+    """Return the server that a request came to; async, for others are called in a thread."""
     service: Service = request.app.state.service
     return service
 

@@ -12,6 +12,8 @@ from expplat.cli import (
     _decide,
     _demo,
     _doctor,
+    _events,
+    _flags,
     _graduate,
     _init,
     _keys,
@@ -47,7 +49,9 @@ for module in (
     _analyze, _compare, _decide, _list, _show, _status, _serve, _ui, _schema, _doctor, _selftest,
 ):  # fmt: skip
     module.register(app)
+app.add_typer(_flags.app, name="flags")
 app.add_typer(_keys.app, name="keys")
+app.add_typer(_events.app, name="events")
 app.add_typer(_db.app, name="db")
 app.add_typer(_audit.app, name="audit")
 

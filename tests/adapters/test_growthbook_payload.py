@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expplat.adapters.growthbook_payload import render
+from expplat.adapters.growthbook_payload import UpstreamFlags, render
 from expplat.domain.poc import Stage
 from expplat.flow.flags import FlagState
 
@@ -145,3 +145,41 @@ def test_the_body_is_one_line_without_a_null():
 
     assert b"\n" not in body
     assert b"null" not in body
+
+
+UPSTREAM = UpstreamFlags(
+    features={"theirs": {"defaultValue": 1}, "hybrid_rrf": {"defaultValue": "theirs"}},
+    experiments=[{"key": "visual"}],
+    saved_groups={"staff": ["ada"]},
+    changed_at=AT - timedelta(days=1),
+)
+
+
+def test_what_is_upstream_is_served_along_and_ours_wins():
+    document = json.loads(render([STATE], None, UPSTREAM).body)
+
+    assert document["features"]["theirs"] == {"defaultValue": 1}
+    assert document["features"]["hybrid_rrf"] == feature(STATE)
+    assert document["experiments"] == [{"key": "visual"}]
+    assert document["savedGroups"] == {"staff": ["ada"]}
+
+
+def test_the_newer_of_the_two_changes_is_the_revision():
+    newer = replace(UPSTREAM, changed_at=AT + timedelta(days=1))
+
+    assert render([STATE], None, UPSTREAM).revision == render([STATE]).revision
+    assert render([STATE], None, newer).revision > render([STATE]).revision
+
+
+@pytest.mark.parametrize(
+    "change", [{"features": {}}, {"experiments": []}, {"saved_groups": {"staff": []}}]
+)
+def test_each_change_upstream_is_a_new_revision_and_the_same_again_is_none(change):
+    before = render([STATE], None, UPSTREAM)
+
+    assert render([STATE], before, replace(UPSTREAM, changed_at=AT)) is before
+    assert render([STATE], before, replace(UPSTREAM, **change)).revision == before.revision + 1
+
+
+def test_it_is_known_which_flags_are_ours():
+    assert render([STATE], None, UPSTREAM).slugs == {"hybrid_rrf", "expplat"}

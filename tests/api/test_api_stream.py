@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 import re
 
+import httpx2
+
 from expplat.api import stream
+from expplat.errors import DatabaseError
 from tests.serving import EventStream, Walk, a_platform, eventually, serving
 
 
@@ -113,3 +116,25 @@ def test_two_servers_on_one_database_serve_the_same(tmp_path, database_url):
         assert json.dumps(streams[0].payloads[-1]) == json.dumps(streams[1].payloads[-1])
     for platform in (first, second):
         platform.sql_engine.dispose()
+
+
+def test_a_key_that_cannot_be_looked_up_is_not_refused_but_asked_to_come_again(
+    platform, walk, monkeypatch
+):
+    true_uow = platform.uow
+
+    def away(**options):
+        raise DatabaseError("The database does not answer.")
+
+    with serving(platform) as address:
+        monkeypatch.setattr(platform, "uow", away)
+        with httpx2.stream("GET", f"{address}/sub/sdk-younger-than-the-outage") as answer:
+            lines = answer.iter_lines()
+            beginning = next(lines)
+
+            monkeypatch.setattr(platform, "uow", true_uow)
+            rest = list(lines)
+
+    assert answer.status_code == 200
+    assert beginning == "retry: 5000"
+    assert not [line for line in rest if line.startswith(("event", "data"))]

@@ -1,14 +1,20 @@
 // The official JavaScript SDK, asked over standard output.
 //   node agent.mjs assign <payload file> <feature> <unit attribute> <users>   one arm and tracking a user
-//   node agent.mjs follow <host> <client key> <feature>                       one line a change, for ever
+//   node agent.mjs follow <host> <client key> <feature> [<decryption key>]    one line a change, for ever
+//   node agent.mjs single <host> <client key> <feature> [<decryption key>]    the same by the class for one user
+//   node agent.mjs remote <host> <client key> <feature> <user>                the same, evaluated by the host
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-const USERS = 200;
+const USERS = Array.from({ length: 200 }, (_, index) => ({ user_id: `user-${index}` }));
 const require = createRequire(pathToFileURL(`${process.env.NODE_SDK_FOLDER}/`));
-const { GrowthBookClient, setPolyfills } = require("@growthbook/growthbook");
+const { GrowthBook, GrowthBookClient, setPolyfills } = require("@growthbook/growthbook");
 const { EventSource } = require("eventsource");
+
+function say(facts) {
+  console.log(JSON.stringify(facts));
+}
 
 function assign(file, feature, attribute, users) {
   const client = new GrowthBookClient();
@@ -19,23 +25,56 @@ function assign(file, feature, attribute, users) {
     const tracked = result.experimentResult?.inExperiment ? result.experimentResult.key : null;
     answers.push([result.value, tracked, result.experiment?.key ?? null]);
   }
-  console.log(JSON.stringify(answers));
+  say(answers);
 }
 
-async function follow(host, clientKey, feature) {
-  setPolyfills({ EventSource });
-  const client = new GrowthBookClient({ apiHost: host, clientKey });
+async function begin(client) {
   const answer = await client.init({ streaming: true, timeout: 5000 });
-  console.log(JSON.stringify({ ready: answer.success }));
+  say({ ready: answer.success });
+}
+
+function report(look) {
   let shown = null;
   setInterval(() => {
-    const arms = Array.from({ length: USERS }, (_, index) =>
-      client.evalFeature(feature, { attributes: { user_id: `user-${index}` } }).value,
-    );
-    const line = JSON.stringify({ arms });
+    const line = JSON.stringify(look());
     if (line !== shown) console.log((shown = line));
   }, 20);
 }
 
+async function follow(apiHost, clientKey, feature, decryptionKey) {
+  setPolyfills({ EventSource });
+  const client = new GrowthBookClient({ apiHost, clientKey, decryptionKey });
+  await begin(client);
+  report(() => ({
+    arms: USERS.map((attributes) => client.evalFeature(feature, { attributes }).value),
+  }));
+}
+
+async function single(apiHost, clientKey, feature, decryptionKey) {
+  setPolyfills({ EventSource });
+  const client = new GrowthBook({ apiHost, clientKey, decryptionKey });
+  await begin(client);
+  report(() => ({
+    arms: USERS.map((attributes) => {
+      client.setAttributes(attributes);
+      return client.evalFeature(feature).value;
+    }),
+  }));
+}
+
+async function remote(apiHost, clientKey, feature, user) {
+  setPolyfills({ EventSource });
+  const tracked = {};
+  const trackingCallback = (experiment, result) => {
+    tracked[result.hashValue] = [experiment.key, result.key];
+  };
+  const attributes = { user_id: user };
+  const client = new GrowthBook({
+    apiHost, clientKey, attributes, trackingCallback, remoteEval: true,
+  });
+  await begin(client);
+  report(() => ({ arms: [client.evalFeature(feature).value], tracked }));
+}
+
 const [mode, ...rest] = process.argv.slice(2);
-await { assign, follow }[mode](...rest);
+await { assign, follow, single, remote }[mode](...rest);

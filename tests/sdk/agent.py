@@ -1,37 +1,89 @@
 """The official Python SDK with a stream, asked over standard output.
 
-`python agent.py follow <host> <client key> <feature>` prints one line a change, for ever.
+    python agent.py follow <host> <client key> <feature> [<decryption key>]   the asynchronous class
+    python agent.py single <host> <client key> <feature> [<decryption key>]   the synchronous class
+    python agent.py remote <host> <client key> <feature> <user>               evaluated by the host
+
+Each prints one line a change, for ever.
 """
 
 import asyncio
 import json
 import sys
+import time
 
+from growthbook import GrowthBook
 from growthbook.common_types import FeatureRefreshStrategy, Options, UserContext
 from growthbook.growthbook_client import GrowthBookClient
 
-USERS = 200
+USERS = [{"user_id": f"user-{i}"} for i in range(200)]
+STREAM = FeatureRefreshStrategy.SERVER_SENT_EVENTS
 
 
-async def follow(host: str, client_key: str, feature: str) -> None:
-    strategy = FeatureRefreshStrategy.SERVER_SENT_EVENTS
-    client = GrowthBookClient(
-        Options(api_host=host, client_key=client_key, refresh_strategy=strategy)
+def say(facts: object) -> None:
+    print(json.dumps(facts), flush=True)
+
+
+async def follow(host: str, client_key: str, feature: str, decryption_key: str = "") -> None:
+    options = Options(
+        api_host=host,
+        client_key=client_key,
+        decryption_key=decryption_key,
+        refresh_strategy=STREAM,
     )
-    print(json.dumps({"ready": await client.initialize()}), flush=True)
+    await _follow(GrowthBookClient(options), feature, USERS)
+
+
+async def remote(host: str, client_key: str, feature: str, user: str) -> None:
+    tracked = {}
+
+    def track(experiment, result, user_context) -> None:
+        tracked[result.hashValue] = [experiment.key, result.key]
+
+    options = Options(
+        api_host=host,
+        client_key=client_key,
+        remote_eval=True,
+        refresh_strategy=STREAM,
+        on_experiment_viewed=track,
+    )
+    await _follow(GrowthBookClient(options), feature, [{"user_id": user}], tracked)
+
+
+async def _follow(client, feature: str, users: list, tracked: object = None) -> None:
+    say({"ready": await client.initialize()})
     shown = None
     while True:
         arms = [
-            (
-                await client.eval_feature(feature, UserContext(attributes={"user_id": f"user-{i}"}))
-            ).value
-            for i in range(USERS)
+            (await client.eval_feature(feature, UserContext(attributes=u))).value for u in users
         ]
         if arms != shown:
             shown = arms
-            print(json.dumps({"arms": arms}), flush=True)
+            say({"arms": arms, "tracked": tracked})
         await asyncio.sleep(0.02)
 
 
+def single(host: str, client_key: str, feature: str, decryption_key: str = "") -> None:
+    client = GrowthBook(
+        api_host=host, client_key=client_key, decryption_key=decryption_key, streaming=True
+    )
+    client.load_features()
+    say({"ready": bool(client.get_features())})
+    shown = None
+    while True:
+        arms = []
+        for user in USERS:
+            client.set_attributes(user)
+            arms.append(client.eval_feature(feature).value)
+        if arms != shown:
+            shown = arms
+            say({"arms": arms})
+        time.sleep(0.02)
+
+
 if __name__ == "__main__":
-    asyncio.run(follow(*sys.argv[2:]))
+    mode, *rest = sys.argv[1:]
+    if mode == "single":
+        single(*rest)
+    else:
+        asyncio.run({"follow": follow, "remote": remote}[mode](*rest))

@@ -13,6 +13,14 @@ from expplat.wiring import Platform
 from tests.serving import Walk, a_platform, serving
 
 NODE_PACKAGES = ("@growthbook/growthbook@1.8.0", "eventsource@4.1.1")
+OPENFEATURE_PACKAGES = (
+    "@openfeature/core@1.12.0",
+    "@openfeature/server-sdk@1.23.0",
+    "@openfeature/ofrep-provider@0.1.3",
+    "@openfeature/web-sdk@1.10.0",
+    "@openfeature/ofrep-web-provider@0.4.3",
+    "eventsource@4.1.1",
+)
 
 
 @pytest.fixture
@@ -39,15 +47,25 @@ def address(platform: Platform) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def node() -> dict[str, str]:
     """The environment in which `node tests/sdk/agent.mjs` finds the official SDK."""
+    return _with_packages("expplat_node_sdk_1_8_0", NODE_PACKAGES)
+
+
+@pytest.fixture(scope="session")
+def node_openfeature() -> dict[str, str]:
+    """The environment in which `node tests/sdk/openfeature.mjs` finds the official providers."""
+    return _with_packages("expplat_node_openfeature_1", OPENFEATURE_PACKAGES)
+
+
+def _with_packages(name: str, packages: tuple[str, ...]) -> dict[str, str]:
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node and npm are not installed")
-    folder = Path(tempfile.gettempdir()) / "expplat_node_sdk_1_8_0"
+    folder = Path(tempfile.gettempdir()) / name
     if not (folder / "node_modules" / "eventsource").is_dir():
         folder.mkdir(exist_ok=True)
         install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder)]
         done = subprocess.run(
-            [*install, *NODE_PACKAGES], capture_output=True, text=True, timeout=120, check=False
+            [*install, *packages], capture_output=True, text=True, timeout=120, check=False
         )
         if done.returncode != 0:
-            pytest.skip(f"npm could not install the SDK: {done.stderr.strip()[-300:]}")
+            pytest.skip(f"npm could not install them: {done.stderr.strip()[-300:]}")
     return os.environ | {"NODE_SDK_FOLDER": str(folder)}

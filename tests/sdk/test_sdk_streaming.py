@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,43 +12,13 @@ import httpx2
 import pytest
 from growthbook import GrowthBook
 
+from tests.sdk.agents import Agent
 from tests.serving import Walk, eventually, free_port, serving
 
 SLUG = "hybrid_rrf"
 HERE = Path(__file__).parent
 WITHIN_S = 1.0
 CONTROL, TREATMENT = ["control"] * 200, ["treatment"] * 200
-
-
-class Agent:
-    """An SDK in a process of its own: what it says about two hundred users, and each change."""
-
-    def __init__(self, command: list[str], env: dict[str, str]) -> None:
-        self.lines: list[dict] = []
-        self._process = subprocess.Popen(
-            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        eventually(lambda: len(self.lines) >= 2, within_s=20)
-
-    @property
-    def is_ready(self) -> bool:
-        return self.lines[0]["ready"]
-
-    @property
-    def arms(self) -> list[str | None]:
-        return self.lines[-1]["arms"]
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._reader.join(5)
-        self._process.stdout.close()
-
-    def _read(self) -> None:
-        for line in self._process.stdout:
-            self.lines.append(json.loads(line))
 
 
 Start = Callable[[str, str], Agent]
