@@ -15,11 +15,21 @@ PACKAGE = ROOT / "expplat"
 OWNERS = {
     "alembic": {"expplat.adapters.sql"},
     "bm25s": set(),
-    "cryptography": set(),
+    "cryptography": {"expplat.adapters.growthbook_encryption"},
     "duckdb": {"expplat.adapters.table"},
     "fastapi": {"expplat.api"},
-    "growthbook": {"expplat.demo"},
-    "httpx2": {"expplat.demo"},
+    "google": {"expplat.adapters.wire.otlp_messages"},
+    "growthbook": {
+        "expplat.adapters.growthbook_evaluation",
+        "expplat.client._evaluation",
+        "expplat.client._payload",
+        "expplat.demo",
+    },
+    "httpx2": {
+        "expplat.adapters.growthbook_rest",
+        "expplat.adapters.growthbook_upstream",
+        "expplat.demo",
+    },
     "jinja2": {"expplat.adapters.report.pages"},
     "mlflow": {
         "expplat.adapters.tracking.extras",
@@ -30,6 +40,7 @@ OWNERS = {
         "expplat.adapters.tracking.mlflow_tracking",
         "expplat.api.mlflow_ui",
     },
+    "opentelemetry": {"expplat.adapters.wire.otlp_messages"},
     "pandas": set(),
     "pyarrow": {
         "expplat.adapters.request_log.columns",
@@ -52,7 +63,8 @@ OWNERS = {
         "expplat.wiring",
     },
     "typer": {"expplat.cli"},
-    "uvicorn": {"expplat.cli"},
+    "urllib3": {"expplat.client._http"},
+    "uvicorn": {"expplat.cli", "expplat.api.patience"},
     "yaml": {"expplat.adapters.spec_file"},
 }
 """Who may import a product: a module, or a package with all that is in it."""
