@@ -27,6 +27,7 @@ PAGES = (
     HOW_TO / "analyze-a-test-run-elsewhere.md",
     HOW_TO / "compare-recorded-outputs.md",
     HOW_TO / "compare-recorded-systems.md",
+    HOW_TO / "connect-a-service.md",
     HOW_TO / "plan-a-test.md",
     HOW_TO / "check-the-statistics.md",
 )
