@@ -129,6 +129,8 @@ class EventFields:
 
     def properties(self, known: frozenset[str]) -> dict[str, Any]:
         """Return the `properties` of the event, and beside them its fields of other names."""
+        if self.fields.keys() <= known:
+            return {}
         stated = self.fields.get("properties")
         if stated is not None and not isinstance(stated, dict):
             raise EventError("bad_type", "properties", "`properties` must be an object.")
@@ -207,6 +209,8 @@ def _size_of_leaf(value: object, field: str) -> int:
 
 
 def _is_storable_text(text: str) -> bool:
+    if text.isascii():
+        return "\0" not in text
     return _BROKEN.search(text) is None
 
 

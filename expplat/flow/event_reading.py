@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from expplat.domain.online import (
     LARGEST_VALUE,
@@ -12,7 +13,6 @@ from expplat.domain.online import (
     is_storable,
 )
 from expplat.domain.plain import sha256_of
-from expplat.domain.poc import Transition
 from expplat.domain.replay import CONTROL, TREATMENT
 from expplat.flow.event_fields import EventError, EventFields
 from expplat.flow.event_times import Arrival
@@ -20,51 +20,66 @@ from expplat.flow.ports import Pocs
 from expplat.flow.treatments import replay_ids
 
 
+class Phase(NamedTuple):
+    """One phase of an online test."""
+
+    slug: str
+    number: int
+    begun_at: datetime
+    arms: tuple[str, ...]
+    """Its variants, control first."""
+
+
 class Tests:
     """The online tests that events may belong to, each looked up once a batch."""
 
     def __init__(self, pocs: Pocs) -> None:
         self._pocs = pocs
-        self._begun: dict[str, dict[int, Transition]] = {}
+        self._begun: dict[str, dict[int, Phase]] = {}
+        self._named: dict[tuple[str, int | None], Phase] = {}
 
-    def find(self, name: str, phase: int | None, at: datetime) -> tuple[str, int]:
-        """Return slug and phase of a test.
+    def find(self, name: str, number: int | None, at: datetime) -> Phase:
+        """Return a phase of a test.
 
         Args:
             name: A slug, or a tracking key `slug.pN`, which names the phase too.
-            phase: Where it is named beside; else it is the one that ran when the event happened,
+            number: Where it is named beside; else it is the one that ran when the event happened,
                 however late the event comes. What came before the first one belongs to that.
             at: When the event happened, by our clock.
 
         Raises:
             EventError: If no test of that name was begun.
         """
-        slug, dot, numeral = name.rpartition(".p")
-        if dot and numeral.isascii() and numeral.isdigit() and len(numeral) < 7:
-            phase = int(numeral)
-        else:
-            slug = name
+        known = self._named.get((name, number))
+        if known is not None:
+            return known
+        slug, stated = _slug_and_phase(name)
         begun = self._phases(slug)
-        if phase is None and begun:
-            phase = max((one for one in begun if begun[one].at <= at), default=min(begun))
-        if phase not in begun:
+        wanted = number if stated is None else stated
+        if wanted is not None and wanted in begun:
+            return self._named.setdefault((name, number), begun[wanted])
+        if wanted is not None or not begun:
             raise EventError("unknown_experiment", "experiment", "No test of that name was begun.")
-        return slug, phase
+        ran = [phase for phase in begun.values() if phase.begun_at <= at]
+        return max(ran) if ran else min(begun.values())
 
-    def arms(self, slug: str, phase: int) -> tuple[str, ...]:
-        """Return the variants of a test that `find` has found, control first."""
-        treatments = replay_ids(self._phases(slug)[phase].evidence)
-        return (CONTROL, *(treatments or (TREATMENT,)))
-
-    def _phases(self, slug: str) -> dict[int, Transition]:
-        """Return the step that began each phase of a test."""
+    def _phases(self, slug: str) -> dict[int, Phase]:
+        """Return the phases of a test by their numbers."""
         if slug not in self._begun:
-            begun: dict[int, Transition] = {}
+            begun: dict[int, Phase] = {}
             for step in self._pocs.find(slug).history:
                 if step.phase:
-                    begun.setdefault(step.phase, step)
+                    arms = (CONTROL, *(replay_ids(step.evidence) or (TREATMENT,)))
+                    begun.setdefault(step.phase, Phase(slug, step.phase, step.at, arms))
             self._begun[slug] = begun
         return self._begun[slug]
+
+
+def _slug_and_phase(name: str) -> tuple[str, int | None]:
+    slug, dot, numeral = name.rpartition(".p")
+    if dot and numeral.isascii() and numeral.isdigit() and len(numeral) < 7:
+        return slug, int(numeral)
+    return name, None
 
 
 _EXPOSURE_FIELDS = frozenset({"id", "experiment", "variation", "unit", "timestamp", "phase"})
@@ -73,13 +88,13 @@ _EXPOSURE_FIELDS = frozenset({"id", "experiment", "variation", "unit", "timestam
 def read_exposure(event: EventFields, tests: Tests, arrival: Arrival) -> Exposure:
     """Return an event as an exposure; one without an id gets one of its own content."""
     moment = event.moment("timestamp", arrival)
-    slug, phase = tests.find(event.text("experiment"), event.integer("phase"), moment.at)
-    variant = _variant(event, tests.arms(slug, phase))
+    test = tests.find(event.text("experiment"), event.integer("phase"), moment.at)
+    variant = _variant(event, test.arms)
     unit = event.text("unit")
     return Exposure(
-        event_id=event.optional_text("id") or _own_id(slug, phase, unit, variant, moment.stated_at),
-        slug=slug,
-        phase=phase,
+        event_id=event.optional_text("id") or _own_id(test, unit, variant, moment.stated_at),
+        slug=test.slug,
+        phase=test.number,
         variant=variant,
         unit=unit,
         at=moment.at,
@@ -89,13 +104,13 @@ def read_exposure(event: EventFields, tests: Tests, arrival: Arrival) -> Exposur
     )
 
 
-def _own_id(slug: str, phase: int, unit: str, variant: str, stated_at: datetime | None) -> str:
+def _own_id(test: Phase, unit: str, variant: str, stated_at: datetime | None) -> str:
     """Return an id that is the same whenever the same exposure is sent again.
 
     The stated time is part of it, so that of two exposures of a unit both are kept, and the earlier
     one counts in whatever order they come.
     """
-    content = f"{slug}|{phase}|{unit}|{variant}"
+    content = f"{test.slug}|{test.number}|{unit}|{variant}"
     if stated_at is not None:
         content = f"{content}|{stated_at.isoformat()}"
     return sha256_of(content.encode())
@@ -129,7 +144,7 @@ def read_outcome(event: EventFields, tests: Tests, arrival: Arrival) -> Outcome:
         at=moment.at,
         stated_at=moment.stated_at,
         received_at=arrival.received_at,
-        slug=None if experiment is None else tests.find(experiment, None, moment.at)[0],
+        slug=None if experiment is None else tests.find(experiment, None, moment.at).slug,
         properties=event.properties(_OUTCOME_FIELDS),
     )
 

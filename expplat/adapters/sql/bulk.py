@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -76,8 +76,8 @@ def _insert_unknown(connection: Connection, table: Table, rows: Sequence[Row]) -
     """
     newest, insert, numbered_after = _sqlite_statements(table)
     before = connection.exec_driver_sql(newest).scalar() or 0
-    moments = _moments(table)
-    values = [_for_sqlite(row, moments) for row in rows]
+    moments, written = _moments(table), _Written()
+    values = [_for_sqlite(row, moments, written) for row in rows]
     if connection.exec_driver_sql(insert, values).rowcount == len(rows):
         return frozenset(row[1] for row in rows)
     return frozenset(connection.exec_driver_sql(numbered_after, (before,)).scalars())
@@ -98,13 +98,23 @@ def _sqlite_statements(table: Table) -> tuple[str, str, str]:
     return newest, inserting, after
 
 
-def _for_sqlite(row: Row, moments: Sequence[int]) -> Row:
-    """Return a row with its moments as `UtcDateTime` keeps them."""
+class _Written(dict[datetime | None, str | None]):
+    """Moments as `UtcDateTime` keeps them, each written once: the rows of a batch share many."""
+
+    def __missing__(self, moment: datetime | None) -> str | None:
+        text = None
+        if moment is not None:
+            # The last six characters are the zone.
+            text = moment.astimezone(UTC).isoformat(" ", "microseconds")[:-6]
+        self[moment] = text
+        return text
+
+
+def _for_sqlite(row: Row, moments: Sequence[int], written: _Written) -> Row:
+    """Return a row with its moments as text."""
     values = list(row)
     for place in moments:
-        if (moment := row[place]) is not None:
-            # The last six characters are the zone.
-            values[place] = moment.astimezone(UTC).isoformat(" ", "microseconds")[:-6]
+        values[place] = written[row[place]]
     return tuple(values)
 
 
