@@ -253,6 +253,19 @@ def test_every_verdict_of_every_treatment_can_be_made_again(platform):
     assert [one.differences for one in found] == [(), ()]
 
 
+def test_the_page_shows_what_was_said_of_each(platform):
+    promoted(platform)
+    users(platform, 500, success=(0.30, 0.42, 0.50))
+    platform.now.now += timedelta(days=1.1)
+    look(platform)
+
+    page = platform.pages.poc_page(told(platform))
+
+    assert "treatment_b against control at look 1" in page
+    assert "treatment_b against control, 120 requests" in page
+    assert '<th scope="col" class="num">Treatment b</th>' in page
+
+
 def test_success_is_asked_of_each_at_its_share_of_alpha(platform):
     promoted(platform)
     users(platform, 500, success=(0.30, 0.42, 0.50))

@@ -80,10 +80,12 @@ class Story:
 
     @property
     def treatment_percent(self) -> float:
-        """Share of all units that are served the treatment, 0 to 100."""
+        """Share of all units that are served a treatment, 0 to 100."""
         if self.poc.stage is Stage.GRADUATED:
             return 100.0
-        return self.traffic_percent / 2 if self.poc.stage is Stage.PROMOTED else 0.0
+        if self.poc.stage is not Stage.PROMOTED:
+            return 0.0
+        return self.traffic_percent * (1 - 1 / len(self.proposal.variants.arms))
 
 
 def _success_effect(verdicts: tuple[Verdict, ...]) -> Effect | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from expplat.domain.gate import Ruling, Verdict
+from expplat.domain.gate import METRIC_GATES, Ruling, Verdict
 from expplat.domain.metric import Concern
 from expplat.domain.proposal import Proposal
 from expplat.domain.replay import ReplayReport, joint_ruling
@@ -74,15 +74,22 @@ def _reproducibility(proposal: Proposal, report: ReplayReport | None) -> Check:
 
 
 def _gates(number: int, title: str, concerns: set[Concern], story: Story) -> Check:
-    reports = (story.replay, *story.further_replays.values())
-    verdicts = tuple(one for report in reports for one in _offline_verdicts(report, concerns))
+    verdicts = _offline_verdicts(story.replay, concerns)
+    further = {
+        name: _offline_verdicts(report, concerns) for name, report in story.further_replays.items()
+    }
     missing = () if verdicts else ("No gate has judged this yet.",)
     return Check(
         number=number,
         title=title,
         how="measured",
-        ruling=joint_ruling(verdicts),
-        evidence=(*_sentences(verdicts), *missing, *_waived(story, "offline", concerns)),
+        ruling=joint_ruling((*verdicts, *_all(further))),
+        evidence=(
+            *_sentences(verdicts),
+            *_named_sentences(further),
+            *missing,
+            *_waived(story, "offline", concerns),
+        ),
     )
 
 
@@ -104,8 +111,8 @@ def _operations(proposal: Proposal) -> Check:
 
 
 def _online(story: Story) -> Check:
-    looks = story.looks[-1].by_treatment.values() if story.looks else ()
-    verdicts = tuple(verdict for look in looks for verdict in look.verdicts)
+    verdicts = story.looks[-1].verdicts if story.looks else ()
+    further = story.further_verdicts if story.looks else {}
     state = _sentences(verdicts) if verdicts else ("No look at production traffic yet.",)
     who = who_enters(story.proposal.online)
     entrance = (f"Who enters: {who}.",) if who else ()
@@ -113,8 +120,13 @@ def _online(story: Story) -> Check:
         number=6,
         title="Controlled experiment",
         how="measured",
-        ruling=joint_ruling(verdicts),
-        evidence=(*state, *entrance, *_waived(story, "online", set(Concern))),
+        ruling=joint_ruling((*verdicts, *_all(further))),
+        evidence=(
+            *state,
+            *_named_sentences(further),
+            *entrance,
+            *_waived(story, "online", set(Concern)),
+        ),
     )
 
 
@@ -131,6 +143,20 @@ def _offline_verdicts(report: ReplayReport | None, concerns: set[Concern]) -> tu
         return ()
     named = {metric.name for metric in report.plan.metrics if metric.concern in concerns}
     return tuple(verdict for verdict in report.verdicts if verdict.gate.metric in named)
+
+
+def _all(verdicts: Mapping[str, tuple[Verdict, ...]]) -> tuple[Verdict, ...]:
+    return tuple(verdict for said in verdicts.values() for verdict in said)
+
+
+def _named_sentences(verdicts: Mapping[str, tuple[Verdict, ...]]) -> tuple[str, ...]:
+    """Return what was said of the metrics of further treatments; their health is the test's."""
+    return tuple(
+        f"{name}: {verdict.sentence}"
+        for name, said in verdicts.items()
+        for verdict in said
+        if verdict.gate.kind in METRIC_GATES
+    )
 
 
 def _sentences(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
