@@ -82,7 +82,7 @@ def test_a_version_points_at_a_model_without_files_that_knows_its_numbers(store:
 def test_a_treatment_that_was_promoted_stays_the_champion(store: Store) -> None:
     one = with_code("crowned", "c1", "d1")
     store.copy(one)
-    store.tracking.promote_model("crowned", "d1")
+    store.tracking.promote_model("crowned", "d1" * 32)
 
     store.copy(replace(one, measured=9))
 
