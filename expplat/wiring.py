@@ -12,7 +12,7 @@ from expplat.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Engine as SqlEngine
 
-    from expplat.adapters.growthbook_upstream import GrowthBookUpstream
+    from expplat.adapters.growthbook.upstream import GrowthBookUpstream
     from expplat.adapters.report.pages import Pages
     from expplat.flow.bench import Bench
     from expplat.flow.desk import Desk
@@ -190,7 +190,7 @@ class Platform:
         """The GrowthBook whose flags are served along with ours; None for none."""
         if not self.settings.upstream_host:
             return None
-        from expplat.adapters.growthbook_upstream import GrowthBookUpstream
+        from expplat.adapters.growthbook.upstream import GrowthBookUpstream
 
         return GrowthBookUpstream(
             host=self.settings.upstream_host,
@@ -201,8 +201,8 @@ class Platform:
 
     def flag_server(self) -> FlagServer:
         """Return the GrowthBook server that flags are pushed to, as the settings name it."""
-        from expplat.adapters.growthbook_rest import GrowthBookRest
-        from expplat.adapters.growthbook_server import GrowthBookServer
+        from expplat.adapters.growthbook.rest import GrowthBookRest
+        from expplat.adapters.growthbook.server import GrowthBookServer
 
         rest = GrowthBookRest(self.settings.growthbook_url, self.settings.growthbook_key)
         environment = self.settings.growthbook_environment

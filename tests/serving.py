@@ -22,7 +22,7 @@ import httpx2
 import uvicorn
 
 from expplat.api.app import create_app
-from expplat.api.patience import PatientProtocol
+from expplat.api.limits.patience import PatientProtocol
 from expplat.domain.plain import sha256_of, to_plain
 from expplat.domain.poc import Poc, Stage, Transition
 from expplat.flow import keys

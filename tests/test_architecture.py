@@ -15,19 +15,19 @@ PACKAGE = ROOT / "expplat"
 OWNERS = {
     "alembic": {"expplat.adapters.sql"},
     "bm25s": set(),
-    "cryptography": {"expplat.adapters.growthbook_encryption"},
+    "cryptography": {"expplat.adapters.growthbook.encryption"},
     "duckdb": {"expplat.adapters.table"},
     "fastapi": {"expplat.api"},
     "google": {"expplat.adapters.wire.otlp_messages"},
     "growthbook": {
-        "expplat.adapters.growthbook_evaluation",
+        "expplat.adapters.growthbook.evaluation",
         "expplat.client._evaluation",
         "expplat.client._payload",
         "expplat.demo",
     },
     "httpx2": {
-        "expplat.adapters.growthbook_rest",
-        "expplat.adapters.growthbook_upstream",
+        "expplat.adapters.growthbook.rest",
+        "expplat.adapters.growthbook.upstream",
         "expplat.demo",
     },
     "jinja2": {"expplat.adapters.report.pages"},
@@ -64,7 +64,7 @@ OWNERS = {
     },
     "typer": {"expplat.cli"},
     "urllib3": {"expplat.client._http"},
-    "uvicorn": {"expplat.cli", "expplat.api.patience"},
+    "uvicorn": {"expplat.cli", "expplat.api.limits.patience"},
     "yaml": {"expplat.adapters.spec_file"},
 }
 """Who may import a product: a module, or a package with all that is in it."""

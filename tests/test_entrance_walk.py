@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from expplat.adapters.growthbook_payload import render
+from expplat.adapters.growthbook.payload import render
 from expplat.adapters.scaffold import new_poc, new_workspace
 from expplat.domain.gate import Ruling
 from expplat.domain.poc import Stage

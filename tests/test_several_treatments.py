@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from expplat.adapters.growthbook_payload import render
+from expplat.adapters.growthbook.payload import render
 from expplat.adapters.scaffold import new_poc, new_workspace
 from expplat.domain.online import Exposure, Outcome
 from expplat.domain.poc import Stage

@@ -18,8 +18,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 from starlette.types import Scope
 
-from expplat.api.feed import Feed
 from expplat.api.guarding import guarded
+from expplat.api.memory.feed import Feed
 from expplat.api.service import Service, ServiceDep
 from expplat.errors import KeyRefusedError
 from expplat.flow.keys import PREFIXES, check

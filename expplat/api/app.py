@@ -33,22 +33,22 @@ from expplat.api import (
     trackers,
 )
 from expplat.api.access import HideKeys, may_read
-from expplat.api.bell import Bell
 from expplat.api.cors import OpenToBrowsers
-from expplat.api.deliveries import Deliveries
 from expplat.api.documented import describe
-from expplat.api.evaluators import Evaluators
-from expplat.api.exposure_log import ExposureLog
-from expplat.api.feed import Feed
 from expplat.api.flags_first import FlagsFirst, Server
 from expplat.api.guards import SafeHeaders
+from expplat.api.limits.patience import BodyDeadline
+from expplat.api.limits.rates import Rates
+from expplat.api.limits.workers import Guard
+from expplat.api.memory.bell import Bell
+from expplat.api.memory.deliveries import Deliveries
+from expplat.api.memory.evaluators import Evaluators
+from expplat.api.memory.exposure_log import ExposureLog
+from expplat.api.memory.feed import Feed
 from expplat.api.mlflow_ui import LOOPBACK_HOSTS, mount_mlflow
-from expplat.api.patience import BodyDeadline
 from expplat.api.problems import install_problems
-from expplat.api.rates import Rates
 from expplat.api.service import Service
 from expplat.api.ticker import Ticker
-from expplat.api.workers import Guard
 from expplat.errors import ConfigurationError
 from expplat.flow.event_judging import Incoming
 from expplat.flow.ingest import take

@@ -7,16 +7,19 @@ The server itself refuses a body of over a megabyte before it is read.
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
 MAX_UNPACKED_BYTES = 5_000_000
 MAX_EVENTS = 5_000
+MAX_DEPTH = 32
+"""Of a body that is evaluated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,25 @@ def read_json(content: bytes) -> object:
     return document
 
 
+def read_object(content: bytes) -> dict[str, Any]:
+    """Return the JSON object of a body that is worked with at once: finite, and not too deep.
+
+    Raises:
+        ValueError: If it is none, or holds what other programs cannot read.
+    """
+    try:
+        document = json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("The body is nested too deep.") from error
+    except ValueError as error:
+        raise ValueError("The body is not JSON.") from error
+    if not isinstance(document, dict):
+        raise ValueError("The body is not a JSON object.")
+    if _depth(document) > MAX_DEPTH:
+        raise ValueError("The body is nested too deep.")
+    return document
+
+
 def batch_of(document: object) -> list[object]:
     """Return the events of an object with `batch`, of an array, or the one event that it is."""
     if isinstance(document, dict):
@@ -90,3 +112,22 @@ def must_be_few(events: int) -> None:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _depth(document: object) -> int:
+    # A loop, not a recursion: the depth is the sender's choice.
+    deepest, waiting = 0, [(document, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        if isinstance(value, dict):
+            waiting.extend((item, depth + 1) for item in value.values())
+        elif isinstance(value, list):
+            waiting.extend((item, depth + 1) for item in value)
+    return deepest
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError("too large a number")
+    return value

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from expplat.api.access import identify
-from expplat.api.deliveries import Delivery
 from expplat.api.guarding import admit_flag_read
+from expplat.api.memory.deliveries import Delivery
 from expplat.api.service import Service, ServiceDep
 from expplat.errors import KeyRefusedError
 from expplat.flow.ports import AccessKey

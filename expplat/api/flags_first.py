@@ -16,9 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from expplat.api.cors import CORS
-from expplat.api.deliveries import Delivery
 from expplat.api.features import flag_headers, has_it
 from expplat.api.guards import SAFE
+from expplat.api.memory.deliveries import Delivery
 from expplat.api.service import Service
 
 PATH = "/api/features/"

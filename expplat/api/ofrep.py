@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from expplat.adapters.growthbook_payload import Payload
+from expplat.adapters.growthbook.payload import Payload
 from expplat.api.access import header_secret
+from expplat.api.bodies import read_object
 from expplat.api.features import client_key_of, has_it
-from expplat.api.json_body import read_object
 from expplat.api.remote import MAX_KEYS
 from expplat.api.service import Service, ServiceDep
 from expplat.api.stream import NEIGHBOURS_S, event_stream
@@ -30,7 +30,7 @@ from expplat.flow.flags import is_holdout_key
 from expplat.flow.ports import AccessKey
 
 if TYPE_CHECKING:
-    from expplat.adapters.growthbook_evaluation import Evaluation, Evaluator, Shown
+    from expplat.adapters.growthbook.evaluation import Evaluation, Evaluator, Shown
 
 router = APIRouter(prefix="/ofrep/v1", tags=["flags"])
 
@@ -144,7 +144,7 @@ def _context(body: bytes) -> dict[str, Any]:
 
 
 def _evaluated(evaluator: Evaluator, flag: str, context: dict[str, Any]) -> Evaluation:
-    from expplat.adapters.growthbook_evaluation import User
+    from expplat.adapters.growthbook.evaluation import User
 
     units = evaluator.units_of(flag)
     named = dict.fromkeys({*units, "id"}, context["targetingKey"]) if _has_key(context) else {}

@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from expplat.api.bodies import read_object
 from expplat.api.features import client_key_of, refused, unknown_client
 from expplat.api.guarding import admit_flag_read
-from expplat.api.json_body import read_object
 from expplat.api.service import ServiceDep
 
 if TYPE_CHECKING:
-    from expplat.adapters.growthbook_evaluation import User
+    from expplat.adapters.growthbook.evaluation import User
 
 router = APIRouter(tags=["flags"])
 
@@ -71,7 +71,7 @@ def read_user(document: dict[str, Any]) -> User:
     Raises:
         ValueError: If a field is of the wrong type, or has too many keys.
     """
-    from expplat.adapters.growthbook_evaluation import User
+    from expplat.adapters.growthbook.evaluation import User
 
     variations = _object(document, "forcedVariations")
     if not all(type(index) is int for index in variations.values()):

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from expplat.api.bell import Bell
-from expplat.api.deliveries import Deliveries
-from expplat.api.evaluators import Evaluators
-from expplat.api.exposure_log import ExposureLog
-from expplat.api.feed import Feed
-from expplat.api.rates import Rates
-from expplat.api.workers import Guard
+from expplat.api.limits.rates import Rates
+from expplat.api.limits.workers import Guard
+from expplat.api.memory.bell import Bell
+from expplat.api.memory.deliveries import Deliveries
+from expplat.api.memory.evaluators import Evaluators
+from expplat.api.memory.exposure_log import ExposureLog
+from expplat.api.memory.feed import Feed
 from expplat.wiring import Platform
 
 

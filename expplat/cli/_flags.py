@@ -23,7 +23,7 @@ def show_command(as_json: AsJson = False) -> None:
     """Show what every flag serves now."""
     found = _served(platform())
     if as_json:
-        from expplat.adapters.growthbook_rules import feature
+        from expplat.adapters.growthbook.rules import feature
 
         say_json([{"flag": state, "feature": feature(state)} for state in found])
     elif found:
@@ -96,7 +96,7 @@ def _share(state: FlagState) -> str:
 
 
 def _test(state: FlagState) -> str:
-    from expplat.adapters.growthbook_rules import tracking_key
+    from expplat.adapters.growthbook.rules import tracking_key
 
     key = tracking_key(state.slug, state.phase)
     return f"{key}, held closed" if state.is_closed else key

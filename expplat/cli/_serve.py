@@ -55,7 +55,7 @@ def serve(host: str | None, port: int | None, *, watch_every_s: float) -> None:
     uvicorn.run(
         "expplat.api.app:create_app_from_env",
         factory=True,
-        http="expplat.api.patience:PatientProtocol",
+        http="expplat.api.limits.patience:PatientProtocol",
         host=at[0],
         port=at[1],
         log_level="warning",

@@ -9,7 +9,7 @@ import growthbook
 import httpx2
 import pytest
 
-from expplat.api import deliveries
+from expplat.api.memory import deliveries
 from expplat.flow import keys
 from tests.serving import EventStream, ServerProcess, eventually, serving
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from expplat.adapters.growthbook_evaluation import Shown
-from expplat.api import exposure_log
-from expplat.api.exposure_log import ExposureLog
+from expplat.adapters.growthbook.evaluation import Shown
+from expplat.api.memory import exposure_log
+from expplat.api.memory.exposure_log import ExposureLog
 from expplat.errors import DatabaseError
 
 

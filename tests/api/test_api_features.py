@@ -75,7 +75,7 @@ def test_browsers_may_ask_from_anywhere(server, path):
 
 
 def test_a_payload_too_long_for_some_streams_tells_sdks_to_poll(server, walk, monkeypatch):
-    monkeypatch.setattr("expplat.api.deliveries.MAX_STREAMED_BYTES", 10)
+    monkeypatch.setattr("expplat.api.memory.deliveries.MAX_STREAMED_BYTES", 10)
 
     answer = server.get(f"/api/features/{walk.key('client')}")
 

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 from starlette.exceptions import HTTPException
 
-from expplat.api.rates import MAX_BUCKETS, Rate, Rates
-from expplat.api.workers import Guard
+from expplat.api.limits.rates import MAX_BUCKETS, Rate, Rates
+from expplat.api.limits.workers import Guard
 from expplat.errors import ConfigurationError, ConflictError, DatabaseError, TryLaterError
 from expplat.settings import Settings
 from tests.serving import Walk, a_platform, environment, serving

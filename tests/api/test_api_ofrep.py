@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from expplat.adapters.sql.tables import exposures
-from expplat.api import exposure_log
+from expplat.api.memory import exposure_log
 from expplat.errors import DatabaseError
 from tests.serving import EventStream, eventually, serving
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from expplat.api import patience
+from expplat.api.limits import patience
 from tests.serving import EventStream, environment, eventually, free_port, is_healthy
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from expplat.adapters.growthbook_rules import feature
+from expplat.adapters.growthbook.rules import feature
 from expplat.domain.poc import Stage
 from expplat.flow.flags import FlagState
 from tests.builders import T0

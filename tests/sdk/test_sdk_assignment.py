@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from growthbook import GrowthBook
 
-from expplat.adapters.growthbook_payload import render
+from expplat.adapters.growthbook.payload import render
 from expplat.domain.poc import Stage
 from expplat.flow.flags import FlagState
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from growthbook.core import evalCondition
 
-from expplat.adapters.growthbook_conditions import condition
+from expplat.adapters.growthbook.conditions import condition
 from expplat.domain.proposal_rules.targeting import targeting_faults
 from tests.sdk.official import NodeJob
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from expplat.adapters.growthbook_payload import render
+from expplat.adapters.growthbook.payload import render
 from expplat.domain.entrance import Exclusion, Holdout
 from expplat.domain.poc import Stage
 from expplat.flow.flags import FlagState

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from growthbook import GrowthBook
 
-from expplat.adapters.growthbook_evaluation import Evaluator, User
-from expplat.adapters.growthbook_payload import UpstreamFlags, render
+from expplat.adapters.growthbook.evaluation import Evaluator, User
+from expplat.adapters.growthbook.payload import UpstreamFlags, render
 from expplat.domain.entrance import Exclusion, Holdout
 from expplat.domain.poc import Stage
 from expplat.flow.flags import FlagState

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expplat.adapters.growthbook_payload import UpstreamFlags, render
+from expplat.adapters.growthbook.payload import UpstreamFlags, render
 from expplat.domain.poc import Stage
 from expplat.flow.flags import FlagState
 

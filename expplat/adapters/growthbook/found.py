@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from expplat.adapters.growthbook_rest import GrowthBookRest
-from expplat.adapters.growthbook_wanted import MARK, Json, WantedFlag
+from expplat.adapters.growthbook.rest import GrowthBookRest
+from expplat.adapters.growthbook.wanted import MARK, Json, WantedFlag
 from expplat.errors import FlagServerError, InputError, NotFoundError
 
 _CHANGED_SHAPE = "The GrowthBook server answered with something else than its documented objects."

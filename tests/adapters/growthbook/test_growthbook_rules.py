@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expplat.adapters.growthbook_conditions import condition
-from expplat.adapters.growthbook_payload import render
+from expplat.adapters.growthbook.conditions import condition
+from expplat.adapters.growthbook.payload import render
 from expplat.domain.entrance import Exclusion, Holdout
 from expplat.domain.poc import Stage
 from expplat.flow.flags import FlagState

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
-from expplat.adapters.growthbook_payload import Payload
+from expplat.adapters.growthbook.payload import Payload
 
 if TYPE_CHECKING:
-    from expplat.adapters.growthbook_evaluation import Evaluator
+    from expplat.adapters.growthbook.evaluation import Evaluator
 
 R = TypeVar("R")
 
@@ -48,6 +48,6 @@ class Evaluators:
 
 def _evaluator(payload: Payload) -> Evaluator:
     # Imported by the first who needs it: the SDK takes longer to load than a server to start.
-    from expplat.adapters.growthbook_evaluation import Evaluator
+    from expplat.adapters.growthbook.evaluation import Evaluator
 
     return Evaluator(payload)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from growthbook import GrowthBook
 
-from expplat.adapters.growthbook_rest import CALLS_A_MINUTE, GrowthBookRest
-from expplat.adapters.growthbook_rules import feature
-from expplat.adapters.growthbook_server import GrowthBookServer
-from expplat.adapters.growthbook_wanted import computed_ranges, wanted_flag
+from expplat.adapters.growthbook.rest import CALLS_A_MINUTE, GrowthBookRest
+from expplat.adapters.growthbook.rules import feature
+from expplat.adapters.growthbook.server import GrowthBookServer
+from expplat.adapters.growthbook.wanted import computed_ranges, wanted_flag
 from expplat.domain.entrance import Exclusion, Holdout
 from expplat.domain.poc import Stage
 from expplat.errors import ConfigurationError, DriftError, FlagServerError, InputError

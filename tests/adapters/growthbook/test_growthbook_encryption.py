@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expplat.adapters.growthbook_encryption import decrypt, encrypt
+from expplat.adapters.growthbook.encryption import decrypt, encrypt
 
 KEY = base64.b64encode(bytes(range(16))).decode()
 OTHER = base64.b64encode(bytes(range(1, 17))).decode()

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from expplat.adapters.durable import sync_folder
-from expplat.adapters.growthbook_encryption import decrypt
-from expplat.adapters.growthbook_payload import UpstreamFlags
+from expplat.adapters.growthbook.encryption import decrypt
+from expplat.adapters.growthbook.payload import UpstreamFlags
 from expplat.errors import DependencyError
 
 if TYPE_CHECKING:

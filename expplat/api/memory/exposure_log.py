@@ -20,7 +20,7 @@ from expplat.flow.event_judging import Incoming
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from expplat.adapters.growthbook_evaluation import Shown
+    from expplat.adapters.growthbook.evaluation import Shown
 
 log = logging.getLogger("expplat.api")
 

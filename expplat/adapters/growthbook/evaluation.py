@@ -22,7 +22,7 @@ from growthbook.common_types import (
 )
 from growthbook.core import eval_feature
 
-from expplat.adapters.growthbook_payload import Payload, with_date
+from expplat.adapters.growthbook.payload import Payload, with_date
 
 log = logging.getLogger("expplat.api")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from expplat.adapters.growthbook_rules import feature
+from expplat.adapters.growthbook.rules import feature
 from expplat.flow.flags import FlagState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from expplat.adapters import growthbook_upstream
-from expplat.adapters.growthbook_encryption import encrypt
-from expplat.adapters.growthbook_upstream import GrowthBookUpstream
+from expplat.adapters.growthbook.encryption import encrypt
+from expplat.adapters.growthbook.upstream import GrowthBookUpstream
 from expplat.errors import DependencyError
 from tests.upstreams import KEY, PAYLOAD, Upstream
 
@@ -174,7 +173,7 @@ def test_more_than_five_megabytes_are_not_read(upstream, tmp_path):
 
 
 def test_silence_is_not_waited_for_long(upstream, tmp_path, monkeypatch):
-    monkeypatch.setattr(growthbook_upstream, "SILENCE_S", 0.2)
+    monkeypatch.setattr("expplat.adapters.growthbook.upstream.SILENCE_S", 0.2)
     upstream.delay_s = 3.0
 
     with pytest.raises(DependencyError, match="did not answer"):

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from expplat.adapters.growthbook_rules import feature, tracking_key
+from expplat.adapters.growthbook.rules import feature, tracking_key
 from expplat.errors import InputError
 from expplat.flow.flags import FlagState
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from expplat.adapters.growthbook_conditions import condition
+from expplat.adapters.growthbook.conditions import condition
 from expplat.domain.entrance import Exclusion, Holdout
 from expplat.domain.online import VARIANTS
 from expplat.flow.flags import FlagState, holdout_key

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from expplat.adapters.growthbook_encryption import encrypt
-from expplat.adapters.growthbook_payload import Payload, encrypted_body, etag_of
+from expplat.adapters.growthbook.encryption import encrypt
+from expplat.adapters.growthbook.payload import Payload, encrypted_body, etag_of
 from expplat.flow.ports import AccessKey
 
 log = logging.getLogger("expplat.api")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from expplat.adapters.growthbook_found import (
+from expplat.adapters.growthbook.found import (
     Found,
     FoundReader,
     is_ended,
@@ -20,8 +20,8 @@ from expplat.adapters.growthbook_found import (
     tracking_key_of,
     variation_id,
 )
-from expplat.adapters.growthbook_rest import GrowthBookRest
-from expplat.adapters.growthbook_wanted import (
+from expplat.adapters.growthbook.rest import GrowthBookRest
+from expplat.adapters.growthbook.wanted import (
     MARK,
     Json,
     WantedFlag,

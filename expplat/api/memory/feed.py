@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 
-from expplat.adapters.growthbook_payload import Payload, UpstreamFlags, render
-from expplat.adapters.growthbook_upstream import GrowthBookUpstream
+from expplat.adapters.growthbook.payload import Payload, UpstreamFlags, render
+from expplat.adapters.growthbook.upstream import GrowthBookUpstream
 from expplat.domain.poc import Poc
 from expplat.domain.proposal import Proposal
 from expplat.errors import ConfigurationError, DependencyError, InputError

@@ -1,0 +1,1 @@
+"""GrowthBook: what its SDKs read, evaluated here too, and its server, asked and told."""
