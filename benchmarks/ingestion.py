@@ -73,7 +73,7 @@ def by_flow(place: Place) -> Way:
     """Return the way through the flow and the repository, without HTTP."""
 
     def send(batch: Sequence[Event]) -> None:
-        incoming = [Incoming(kind="exposure", event=event) for event in batch]
+        incoming = [Incoming("exposure", event) for event in batch]
         receipt = take(incoming, source="flow", uow=place.platform.uow(), now=place.platform.now)
         assert receipt.accepted == len(batch), receipt.errors[:3]
 

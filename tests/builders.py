@@ -321,7 +321,7 @@ def an_exposure(unit: str = "u1", variant: str = "control", **changes: Any) -> E
         received_at=T0 + timedelta(seconds=1),
         properties={"country": "CH"},
     )
-    return replace(exposure, **changes)
+    return exposure._replace(**changes)
 
 
 def an_outcome(
@@ -336,4 +336,4 @@ def an_outcome(
         at=T0 + timedelta(minutes=1),
         received_at=T0 + timedelta(minutes=2),
     )
-    return replace(outcome, **changes)
+    return outcome._replace(**changes)

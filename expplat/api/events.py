@@ -88,7 +88,7 @@ def _read(body: Body, kind: Kind) -> _Batch:
         document = read_json(content)
         events = batch_of(document)
         sent_at = _sent_at(document)
-    return _Batch([Incoming(kind=kind, event=event) for event in events], sent_at)
+    return _Batch([Incoming(kind, event) for event in events], sent_at)
 
 
 def _sent_at(document: object) -> datetime | None:

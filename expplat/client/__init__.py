@@ -2,7 +2,7 @@
 
     from expplat.client import Client
 
-    client = Client("http://expplat:8080", client_key="sdk-…", ingest_key="eik_…")
+    client = Client("http://expplat:8787", client_key="sdk-…", ingest_key="eik_…")
     if client.variant("hybrid_rrf", unit="user-42") == "treatment":
         ...
     client.outcome("task_success", 1.0, unit="user-42")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from expplat.domain.gate import Verdict
 from expplat.domain.moments import NO_MOMENTS, Moments
@@ -14,9 +15,10 @@ from expplat.domain.replay import CONTROL, TREATMENT
 VARIANTS = (CONTROL, TREATMENT, *(f"{TREATMENT}_{letter}" for letter in "bcdefg"))
 """What a variant may be called, in the order that flags number them in."""
 
+NO_PROPERTIES: Mapping[str, Any] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
+
+class Exposure(NamedTuple):
     """A unit was shown a variant. The first one counts."""
 
     event_id: str
@@ -33,7 +35,7 @@ class Exposure:
     stated_at: datetime | None = None
     """When the sender says that it happened, by its clock; None where it says nothing."""
 
-    properties: Mapping[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = NO_PROPERTIES
 
     @property
     def content(self) -> tuple[object, ...]:
@@ -46,8 +48,7 @@ LARGEST_VALUE = 1e100
 """Sizes of an outcome, zero apart: its square must be a number too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """A metric event of a unit."""
 
     event_id: str
@@ -66,7 +67,7 @@ class Outcome:
     slug: str | None = None
     """Named where the event belongs to one test only; None counts for every test of the unit."""
 
-    properties: Mapping[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = NO_PROPERTIES
 
     @property
     def content(self) -> tuple[object, ...]:

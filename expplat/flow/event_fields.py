@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from expplat.flow.event_times import MAX_AHEAD, Arrival, Moment, parse_instant
+from expplat.domain.online import NO_PROPERTIES
+from expplat.flow.event_times import Arrival, Moment, parse_instant
 
-MAX_EVENT_BYTES = 32_768
-"""Of names and texts in UTF-8, with eight for every other value."""
+MAX_PROPERTIES_BYTES = 32_768
+"""Of an event: names and texts in UTF-8, with eight for every other value."""
 
 MAX_DEPTH = 16
 MAX_TEXT = 500
@@ -33,49 +33,42 @@ class EventError(Exception):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
 class EventFields:
-    """The fields of one event, all of them safe to store."""
+    """The fields of one event; whatever is read of them is safe to store.
 
-    fields: Mapping[str, Any]
+    Args:
+        event: A JSON value of any kind.
 
-    @classmethod
-    def of(cls, event: object) -> EventFields:
-        """Read a JSON value as an event.
+    Raises:
+        EventError: If it is no object.
+    """
 
-        Raises:
-            EventError: If it is no object, too large, too deep, or holds what no database keeps.
-        """
+    __slots__ = ("fields",)
+
+    def __init__(self, event: object) -> None:
         if not isinstance(event, dict):
             raise EventError("bad_type", "", "An event is a JSON object.")
-        _must_be_storable(event)
-        return cls(event)
+        self.fields: dict[str, Any] = event
 
     @staticmethod
     def printable_id(event: object) -> str | None:
         """Return the id of an event that may be broken in any way; None where it has none."""
         value = event.get("id") if isinstance(event, dict) else None
-        if isinstance(value, str) and len(value) <= MAX_TEXT and _is_storable_text(value):
+        if isinstance(value, str) and len(value) <= MAX_TEXT and is_storable_text(value):
             return value
         return None
 
     def text(self, field: str, *, missing_code: str = "missing_field") -> str:
         """Return a field that must be a string of 1 to 500 characters."""
-        if (value := self.optional_text(field)) is None:
+        value = self.fields.get(field)
+        if value is None:
             raise EventError(missing_code, field, f"`{field}` is missing.")
-        return value
+        return _text(value, field)
 
     def optional_text(self, field: str) -> str | None:
         """Return a field that is a string of 1 to 500 characters, or absent or null."""
         value = self.fields.get(field)
-        if value is None:
-            return None
-        if not isinstance(value, str):
-            # Languages write 0, false and 1.0 in different ways, and would hash them so.
-            raise EventError("bad_type", field, f"`{field}` must be a string.")
-        if not 1 <= len(value) <= MAX_TEXT:
-            raise EventError("bad_value", field, f"`{field}` must have 1 to {MAX_TEXT} characters.")
-        return value
+        return None if value is None else _text(value, field)
 
     def number(self, field: str, default: float) -> float:
         """Return a field that is a finite number or a boolean; the default where it is absent."""
@@ -112,9 +105,9 @@ class EventFields:
         if moment is None:
             message = f"`{field}` must be a time with its zone, such as 2026-01-31T12:00:00Z."
             raise EventError("bad_timestamp", field, message)
-        if moment.at > arrival.received_at + MAX_AHEAD:
+        if moment.at > arrival.latest:
             raise EventError("in_future", field, f"`{field}` is more than 24 hours ahead.")
-        if moment.at < arrival.received_at - arrival.max_age:
+        if moment.at < arrival.earliest:
             days = arrival.max_age.days
             raise EventError("too_old", field, f"`{field}` is more than {days} days ago.")
         return moment
@@ -127,33 +120,50 @@ class EventFields:
         except OverflowError:
             return None
 
-    def properties(self, known: frozenset[str]) -> dict[str, Any]:
-        """Return the `properties` of the event, and beside them its fields of other names."""
+    def properties(self, known: frozenset[str]) -> Mapping[str, Any]:
+        """Return the `properties` of the event, and beside them its fields of other names.
+
+        Raises:
+            EventError: If they are too large, too deep, or hold what no database keeps.
+        """
         if self.fields.keys() <= known:
-            return {}
+            return NO_PROPERTIES
         stated = self.fields.get("properties")
         if stated is not None and not isinstance(stated, dict):
             raise EventError("bad_type", "properties", "`properties` must be an object.")
         unknown = {k: v for k, v in self.fields.items() if k not in known and k != "properties"}
-        return unknown | (stated or {})
+        found = unknown | (stated or {})
+        _must_be_storable(found)
+        return found
 
 
-def _is_plainly_storable(event: dict[str, Any]) -> bool:
+def _text(value: object, field: str) -> str:
+    if not isinstance(value, str):
+        # Languages write 0, false and 1.0 in different ways, and would hash them so.
+        raise EventError("bad_type", field, f"`{field}` must be a string.")
+    if not 1 <= len(value) <= MAX_TEXT:
+        raise EventError("bad_value", field, f"`{field}` must have 1 to {MAX_TEXT} characters.")
+    if not is_storable_text(value):
+        raise EventError("bad_value", field, f"`{field}` holds a broken character.")
+    return value
+
+
+def _is_plainly_storable(properties: dict[str, Any]) -> bool:
     """Whether a glance is enough: plain values, and at most one object of them among these."""
     texts: list[str] = []
     seen = 0
-    for fields in (event, *(value for value in event.values() if type(value) is dict)):
+    for fields in (properties, *(v for v in properties.values() if type(v) is dict)):
         texts += fields
         seen += len(fields)
         for value in fields.values():
             kind = type(value)
             if kind is str:
                 texts.append(value)
-            elif not _is_small(value, kind) and (kind is not dict or fields is not event):
+            elif not _is_small(value, kind) and (kind is not dict or fields is not properties):
                 return False
     joined = "".join(texts)
     # A character has up to four bytes.
-    return 4 * len(joined) + 8 * seen <= MAX_EVENT_BYTES and _is_storable_text(joined)
+    return 4 * len(joined) + 8 * seen <= MAX_PROPERTIES_BYTES and is_storable_text(joined)
 
 
 def _is_small(value: Any, kind: type) -> bool:
@@ -164,13 +174,13 @@ def _is_small(value: Any, kind: type) -> bool:
     return kind is bool or value is None
 
 
-def _must_be_storable(event: dict[str, Any]) -> None:
-    if _is_plainly_storable(event):
+def _must_be_storable(properties: dict[str, Any]) -> None:
+    if _is_plainly_storable(properties):
         return
     # A loop, not a recursion: the depth is the sender's choice.
-    waiting: list[tuple[object, str, int]] = [(v, k, 1) for k, v in event.items()]
-    _must_be_text(event, "")
-    size = _size_of_names(event)
+    waiting: list[tuple[object, str, int]] = [(v, k, 1) for k, v in properties.items()]
+    _must_be_text(properties, "")
+    size = _size_of_names(properties)
     while waiting:
         value, field, depth = waiting.pop()
         if depth > MAX_DEPTH:
@@ -182,13 +192,13 @@ def _must_be_storable(event: dict[str, Any]) -> None:
         elif isinstance(value, list):
             waiting.extend((item, field, depth + 1) for item in value)
         size += _size_of_leaf(value, field)
-        if size > MAX_EVENT_BYTES:
-            message = f"An event has at most {MAX_EVENT_BYTES} bytes."
+        if size > MAX_PROPERTIES_BYTES:
+            message = f"The properties of an event have at most {MAX_PROPERTIES_BYTES} bytes."
             raise EventError("event_too_large", "", message)
 
 
 def _must_be_text(names: Mapping[str, Any], field: str) -> None:
-    if not all(_is_storable_text(name) for name in names):
+    if not all(is_storable_text(name) for name in names):
         raise EventError("bad_value", _named(field), "A field name holds a broken character.")
 
 
@@ -198,7 +208,7 @@ def _size_of_names(names: Mapping[str, Any]) -> int:
 
 def _size_of_leaf(value: object, field: str) -> int:
     if isinstance(value, str):
-        if not _is_storable_text(value):
+        if not is_storable_text(value):
             raise EventError("bad_value", _named(field), "It holds a broken character.")
         return len(value.encode())
     if isinstance(value, float) and not math.isfinite(value):
@@ -208,11 +218,12 @@ def _size_of_leaf(value: object, field: str) -> int:
     return 8
 
 
-def _is_storable_text(text: str) -> bool:
+def is_storable_text(text: str) -> bool:
+    """Whether every database can keep a text."""
     if text.isascii():
         return "\0" not in text
     return _BROKEN.search(text) is None
 
 
 def _named(field: str) -> str:
-    return field[:100] if _is_storable_text(field) else ""
+    return field[:100] if is_storable_text(field) else ""

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 from typing import Literal, NamedTuple
 
 from expplat.domain.online import Exposure, Outcome, QuarantinedEvent
-from expplat.flow.event_fields import MAX_EVENT_BYTES, EventError, EventFields
+from expplat.flow.event_fields import MAX_PROPERTIES_BYTES, EventError, EventFields
 from expplat.flow.event_reading import Tests, read_exposure, read_outcome
 from expplat.flow.event_times import Arrival
 from expplat.flow.flags import is_holdout_key
+from expplat.flow.plain_batches import plain_exposures, plain_outcomes
 
 Kind = Literal["exposure", "outcome", "ignored"]
 """`ignored` is what is neither, such as a page view: it is counted, and that is all."""
 
+Read = Sequence[Exposure | Outcome] | None
+
 UNTRANSLATABLE = "untranslatable"
 """The code of what a translator refused: there is nothing to try again."""
 
-MAX_KEPT_CHARACTERS = 2 * MAX_EVENT_BYTES
+MAX_KEPT_CHARACTERS = 2 * MAX_PROPERTIES_BYTES
 """Of a refused event as JSON; a longer one is answered, and not kept."""
 
 
@@ -40,8 +44,7 @@ class Refusal:
         return f"{self.code}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
+class Incoming(NamedTuple):
     """One event of a batch, in the form of `/v1/exposures` or `/v1/outcomes`."""
 
     kind: Kind
@@ -50,6 +53,12 @@ class Incoming:
 
     refusal: Refusal | None = None
     """Why it could not be brought into that form; None where it could, or may still be."""
+
+
+_OF_PLAIN: Mapping[Kind, Callable[[Sequence[object], Tests, Arrival], Read]] = {
+    "exposure": plain_exposures,
+    "outcome": plain_outcomes,
+}
 
 
 class Judged(NamedTuple):
@@ -63,18 +72,36 @@ class Judged(NamedTuple):
 
 def judge_all(events: Sequence[Incoming], tests: Tests, arrival: Arrival) -> list[Judged]:
     """Judge each event by itself, in their order."""
-    return [judge(_unless_of_holdout(incoming), tests, arrival) for incoming in events]
+    plain = _plain(events, tests, arrival)
+    if plain is None:
+        return [judge(incoming, tests, arrival) for incoming in events]
+    return list(map(Judged, events, repeat(arrival), plain))
+
+
+def _plain(events: Sequence[Incoming], tests: Tests, arrival: Arrival) -> Read:
+    """Read them by columns, where they are all of a kind and plain; else None."""
+    if not events:
+        return []
+    kinds, values, refusals = zip(*events, strict=True)
+    read = _OF_PLAIN.get(kinds[0])
+    if read is None or len(set(kinds)) > 1 or any(refusals):
+        return None
+    return read(values, tests, arrival)
 
 
 def judge(incoming: Incoming, tests: Tests, arrival: Arrival) -> Judged:
     """Read an event that came in."""
-    taken, refusal = None, incoming.refusal
-    if incoming.kind != "ignored" and refusal is None:
-        try:
-            taken = _read(incoming, tests, arrival)
-        except EventError as error:
-            refusal = Refusal(code=error.code, field=error.field, message=error.message)
-    return Judged(incoming, arrival, taken, refusal)
+    kind, event, refusal = incoming
+    if kind == "ignored" or refusal is not None:
+        return Judged(incoming, arrival, None, refusal)
+    read = read_exposure if kind == "exposure" else read_outcome
+    try:
+        return Judged(incoming, arrival, read(EventFields(event), tests, arrival))
+    except EventError as error:
+        if _is_of_holdout(incoming):
+            return Judged(incoming, arrival)
+        refusal = Refusal(code=error.code, field=error.field, message=error.message)
+        return Judged(incoming, arrival, None, refusal)
 
 
 def quarantined(judged: Judged, refusal: Refusal, source: str) -> QuarantinedEvent | None:
@@ -95,20 +122,11 @@ def quarantined(judged: Judged, refusal: Refusal, source: str) -> QuarantinedEve
     )
 
 
-def _unless_of_holdout(incoming: Incoming) -> Incoming:
-    """Ignore what SDKs tell of a holdout: they call it an experiment, and it is no test."""
+def _is_of_holdout(incoming: Incoming) -> bool:
+    """Whether an SDK tells of a holdout: it calls it an experiment, and it is no test."""
     event = incoming.event
     named = event.get("experiment") if isinstance(event, dict) else None
-    if incoming.kind == "exposure" and isinstance(named, str) and is_holdout_key(named):
-        return replace(incoming, kind="ignored")
-    return incoming
-
-
-def _read(incoming: Incoming, tests: Tests, arrival: Arrival) -> Exposure | Outcome:
-    fields = EventFields.of(incoming.event)
-    if incoming.kind == "exposure":
-        return read_exposure(fields, tests, arrival)
-    return read_outcome(fields, tests, arrival)
+    return incoming.kind == "exposure" and isinstance(named, str) and is_holdout_key(named)
 
 
 def _moment_of(

@@ -53,7 +53,7 @@ class Tests:
         known = self._named.get((name, number))
         if known is not None:
             return known
-        slug, stated = _slug_and_phase(name)
+        slug, stated = slug_and_phase(name)
         begun = self._phases(slug)
         wanted = number if stated is None else stated
         if wanted is not None and wanted in begun:
@@ -75,21 +75,22 @@ class Tests:
         return self._begun[slug]
 
 
-def _slug_and_phase(name: str) -> tuple[str, int | None]:
+def slug_and_phase(name: str) -> tuple[str, int | None]:
+    """Read a name as a tracking key `slug.pN`; one that is none is a slug, of no phase."""
     slug, dot, numeral = name.rpartition(".p")
     if dot and numeral.isascii() and numeral.isdigit() and len(numeral) < 7:
         return slug, int(numeral)
     return name, None
 
 
-_EXPOSURE_FIELDS = frozenset({"id", "experiment", "variation", "unit", "timestamp", "phase"})
+EXPOSURE_FIELDS = frozenset({"id", "experiment", "variation", "unit", "timestamp", "phase"})
 
 
 def read_exposure(event: EventFields, tests: Tests, arrival: Arrival) -> Exposure:
     """Return an event as an exposure; one without an id gets one of its own content."""
     moment = event.moment("timestamp", arrival)
     test = tests.find(event.text("experiment"), event.integer("phase"), moment.at)
-    variant = _variant(event, test.arms)
+    variant = variant_of(event, test.arms)
     unit = event.text("unit")
     return Exposure(
         event_id=event.optional_text("id") or _own_id(test, unit, variant, moment.stated_at),
@@ -100,7 +101,7 @@ def read_exposure(event: EventFields, tests: Tests, arrival: Arrival) -> Exposur
         at=moment.at,
         stated_at=moment.stated_at,
         received_at=arrival.received_at,
-        properties=event.properties(_EXPOSURE_FIELDS),
+        properties=event.properties(EXPOSURE_FIELDS),
     )
 
 
@@ -116,8 +117,15 @@ def _own_id(test: Phase, unit: str, variant: str, stated_at: datetime | None) ->
     return sha256_of(content.encode())
 
 
-def _variant(event: EventFields, arms: tuple[str, ...]) -> str:
+def variant_of(event: EventFields, arms: tuple[str, ...]) -> str:
+    """Return the variant that an event names, by its name or its index from 0.
+
+    Raises:
+        EventError: If the test has no such variant.
+    """
     value = event.fields.get("variation")
+    if isinstance(value, str) and value in arms:
+        return value
     if isinstance(value, int) and not isinstance(value, bool):
         value = arms[value] if value in range(len(arms)) else ""
     elif value is None or not isinstance(value, str):
@@ -128,7 +136,7 @@ def _variant(event: EventFields, arms: tuple[str, ...]) -> str:
     return value
 
 
-_OUTCOME_FIELDS = frozenset({"id", "unit", "metric", "value", "timestamp", "experiment"})
+OUTCOME_FIELDS = frozenset({"id", "unit", "metric", "value", "timestamp", "experiment"})
 
 
 def read_outcome(event: EventFields, tests: Tests, arrival: Arrival) -> Outcome:
@@ -145,7 +153,7 @@ def read_outcome(event: EventFields, tests: Tests, arrival: Arrival) -> Outcome:
         stated_at=moment.stated_at,
         received_at=arrival.received_at,
         slug=None if experiment is None else tests.find(experiment, None, moment.at).slug,
-        properties=event.properties(_OUTCOME_FIELDS),
+        properties=event.properties(OUTCOME_FIELDS),
     )
 
 

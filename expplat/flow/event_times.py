@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import NamedTuple
 
 MAX_AGE = timedelta(days=30)
@@ -24,7 +25,7 @@ class Moment(NamedTuple):
     """By our clock."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Arrival:
     """How a batch came: what its times are judged by."""
 
@@ -35,13 +36,25 @@ class Arrival:
     max_age: timedelta = MAX_AGE
     """Older events are refused."""
 
+    @cached_property
+    def earliest(self) -> datetime:
+        """When an event may have happened at the earliest, by our clock."""
+        return self.received_at - self.max_age
+
+    @cached_property
+    def latest(self) -> datetime:
+        """When an event may have happened at the latest: no clock is trusted to the day."""
+        return self.received_at + MAX_AHEAD
+
     def corrected(self, stated_at: datetime | None) -> datetime:
         """Return by our clock what is stated by the sender's; the arrival where nothing is.
 
         Raises:
             OverflowError: If there is no such year.
         """
-        return self.received_at if stated_at is None else stated_at + self.behind
+        if stated_at is None:
+            return self.received_at
+        return stated_at + self.behind if self.behind else stated_at
 
 
 def skew(received_at: datetime, sent_at: datetime | None) -> timedelta:
@@ -57,6 +70,8 @@ def parse_instant(value: object) -> datetime | None:
     try:
         at = datetime.fromisoformat(value) if isinstance(value, str) else None
         # A time without a zone is the local time of an unknown machine.
-        return at.astimezone(UTC) if at is not None and at.tzinfo is not None else None
+        if at is None or at.tzinfo is UTC:
+            return at
+        return at.astimezone(UTC) if at.tzinfo is not None else None
     except (ValueError, OverflowError):
         return None

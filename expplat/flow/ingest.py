@@ -112,7 +112,7 @@ def _answer(kept: Kept) -> Kept | Refusal:
 
 def _receipt(judged: Sequence[Judged], answers: Sequence[Kept | Refusal | None]) -> Receipt:
     refused = sum(isinstance(answer, Refusal) for answer in answers)
-    conflicts = answers.count(CONFLICT)
+    conflicts = sum(answer is CONFLICT for answer in answers)
     return Receipt(
         received=len(judged),
         accepted=answers.count(Kept.NEW),

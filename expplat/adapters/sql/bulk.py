@@ -6,7 +6,7 @@ and says of those ids that they were new which this very transaction has inserte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache
@@ -30,7 +30,6 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from expplat.adapters.sql.failures import translating
 from expplat.adapters.sql.inserts import insert_or_ignore
-from expplat.adapters.sql.tables import UtcDateTime
 from expplat.errors import ConflictError
 
 COPY_FROM = 4
@@ -46,11 +45,10 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> fro
     Args:
         connection: In a transaction; that of a SQLite holds the lock of the writer.
         table: One that begins with its key, (source, event_id).
-        rows: In the order of ids, one for each id, all of one source; at least one.
+        rows: In the order of ids, one for each id, all of one source, their moments `as_written`.
     """
-    for place in _moments(table):
-        if any(row[place] is not None and row[place].tzinfo is None for row in rows):
-            raise ValueError("a moment has no time zone")
+    if not rows:
+        return frozenset()
     if connection.dialect.name == "sqlite":
         return _insert_unknown(connection, table, rows)
     if len(rows) >= COPY_FROM:
@@ -61,10 +59,16 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> fro
     return frozenset(connection.scalars(statement, named))
 
 
-@cache
-def _moments(table: Table) -> tuple[int, ...]:
-    """Return the places of the columns that hold moments; the fast ways do not look at types."""
-    return tuple(i for i, column in enumerate(table.c) if isinstance(column.type, UtcDateTime))
+def as_written(connection: Connection) -> Callable[[datetime | None], Any]:
+    """Return what turns a moment into what the rows of `insert_new` hold of it.
+
+    The fast ways do not look at types, so that nothing else would. What is returned serves one
+    batch, whose rows share many moments.
+
+    Raises:
+        ValueError: (what is returned) If a moment has no time zone.
+    """
+    return (_AsText() if connection.dialect.name == "sqlite" else _AsItIs()).__getitem__
 
 
 def _insert_unknown(connection: Connection, table: Table, rows: Sequence[Row]) -> frozenset[str]:
@@ -76,9 +80,7 @@ def _insert_unknown(connection: Connection, table: Table, rows: Sequence[Row]) -
     """
     newest, insert, numbered_after = _sqlite_statements(table)
     before = connection.exec_driver_sql(newest).scalar() or 0
-    moments, written = _moments(table), _Written()
-    values = [_for_sqlite(row, moments, written) for row in rows]
-    if connection.exec_driver_sql(insert, values).rowcount == len(rows):
+    if connection.exec_driver_sql(insert, rows).rowcount == len(rows):
         return frozenset(row[1] for row in rows)
     return frozenset(connection.exec_driver_sql(numbered_after, (before,)).scalars())
 
@@ -98,24 +100,28 @@ def _sqlite_statements(table: Table) -> tuple[str, str, str]:
     return newest, inserting, after
 
 
-class _Written(dict[datetime | None, str | None]):
-    """Moments as `UtcDateTime` keeps them, each written once: the rows of a batch share many."""
+class _AsItIs(dict[datetime | None, datetime | None]):
+    """Moments that a driver takes, each looked at once."""
+
+    def __missing__(self, moment: datetime | None) -> datetime | None:
+        if moment is not None and moment.tzinfo is None:
+            raise ValueError("a moment has no time zone")
+        self[moment] = moment
+        return moment
+
+
+class _AsText(dict[datetime | None, str | None]):
+    """Moments as `UtcDateTime` keeps them in SQLite, each written once."""
 
     def __missing__(self, moment: datetime | None) -> str | None:
         text = None
         if moment is not None:
+            if moment.tzinfo is None:
+                raise ValueError("a moment has no time zone")
             # The last six characters are the zone.
             text = moment.astimezone(UTC).isoformat(" ", "microseconds")[:-6]
         self[moment] = text
         return text
-
-
-def _for_sqlite(row: Row, moments: Sequence[int], written: _Written) -> Row:
-    """Return a row with its moments as text."""
-    values = list(row)
-    for place in moments:
-        values[place] = written[row[place]]
-    return tuple(values)
 
 
 class _Copying(NamedTuple):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from functools import cache
-from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, select
 
-from expplat.adapters.sql.bulk import insert_new
+from expplat.adapters.sql.bulk import as_written, insert_new
 from expplat.adapters.sql.snapshot import take_snapshot
 from expplat.adapters.sql.tables import exposures, outcomes
 from expplat.domain.metric import Metric
@@ -25,6 +23,8 @@ from expplat.domain.online import (
 )
 from expplat.domain.plain import canonical_json
 from expplat.errors import InputError
+
+E = TypeVar("E", Exposure, Outcome)
 
 ASKED_AT_ONCE = 1_000
 """Ids in one statement: a driver has a limit of its own."""
@@ -43,7 +43,23 @@ class SqlEvents:
 
     def add_exposures(self, events: Sequence[Exposure], *, source: str) -> frozenset[str]:
         """Keep exposures; return the ids that were new."""
-        return self._add(exposures, events, source)
+        moment = as_written(self._connection)
+        rows = [
+            (
+                source,
+                event.event_id,
+                event.slug,
+                event.phase,
+                event.variant,
+                event.unit,
+                moment(event.at),
+                moment(event.stated_at),
+                moment(event.received_at),
+                _json(event.properties),
+            )
+            for event in _once_each(events)
+        ]
+        return insert_new(self._connection, exposures, rows)
 
     def add_outcomes(self, events: Sequence[Outcome], *, source: str) -> frozenset[str]:
         """Keep outcomes; return the ids that were new.
@@ -58,7 +74,23 @@ class SqlEvents:
                     f"The outcome {event.event_id!r} has the value {event.value}.",
                     hint=f"Send 0, or a number of {SMALLEST_VALUE} to {LARGEST_VALUE} in size.",
                 )
-        return self._add(outcomes, events, source)
+        moment = as_written(self._connection)
+        rows = [
+            (
+                source,
+                event.event_id,
+                event.unit,
+                event.metric,
+                event.value,
+                moment(event.at),
+                moment(event.stated_at),
+                moment(event.received_at),
+                event.slug,
+                _json(event.properties),
+            )
+            for event in _once_each(events)
+        ]
+        return insert_new(self._connection, outcomes, rows)
 
     def stored(
         self, kind: str, ids: Collection[str], *, source: str
@@ -99,25 +131,14 @@ class SqlEvents:
             multiple_exposures=multiple_exposures,
         )
 
-    def _add(
-        self, table: Table, events: Sequence[Exposure | Outcome], source: str
-    ) -> frozenset[str]:
-        """Insert in the order of ids, so that two processes cannot wait for each other."""
-        first_of_each = {event.event_id: event for event in reversed(events)}
-        if not first_of_each:
-            return frozenset()
-        read = _reader(table)
-        rows = [
-            (source, *read(first_of_each[event_id])[:-1], _json(first_of_each[event_id].properties))
-            for event_id in sorted(first_of_each)
-        ]
-        return insert_new(self._connection, table, rows)
 
+def _once_each(events: Sequence[E]) -> list[E]:
+    """Return the first event of each id, in the order of ids.
 
-@cache
-def _reader(table: Table) -> Callable[[Exposure | Outcome], tuple[Any, ...]]:
-    """Return what reads the fields of an event in the order of the columns; the source is none."""
-    return attrgetter(*table.c.keys()[1:])
+    Two processes that insert in one order cannot wait for each other.
+    """
+    first_of_each = {event.event_id: event for event in reversed(events)}
+    return [first_of_each[event_id] for event_id in sorted(first_of_each)]
 
 
 def _json(properties: Mapping[str, Any]) -> str:

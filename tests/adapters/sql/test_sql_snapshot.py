@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections import defaultdict
-from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 
@@ -117,7 +116,7 @@ def test_the_sums_are_those_of_pandas(uow_factory, seed):
 
 def test_the_order_of_arrival_changes_not_one_bit(uow_factory):
     exposures, outcomes = some_events(7, units=120)
-    tied = [replace(event, at=T0) for event in exposures]
+    tied = [event._replace(at=T0) for event in exposures]
     first = snapshot_of(uow_factory, tied, outcomes)
 
     for seed in range(5):
