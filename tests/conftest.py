@@ -28,6 +28,9 @@ settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
+# What a shell starts in the background ignores interrupts, and so would all that is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 UowFactory = Callable[[], SqlUnitOfWork]
 
 
