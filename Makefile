@@ -9,6 +9,11 @@ MADE := .venv/.expplat
 PEERS := .venv-peers
 HARNESSES := .venv-harnesses
 
+# What only computes is tested on all processors at once; what is timed or talks to servers, alone.
+COMPUTING := tests/domain tests/flow tests/gates tests/metrics tests/pocs tests/reference tests/stats
+tested = $(BIN)/pytest $(1) -n auto --dist worksteal $(COMPUTING) && \
+  $(BIN)/pytest $(1) $(COMPUTING:%=--ignore=%)
+
 .PHONY: demo ui test test-all mutants peers harnesses lint types contracts format lock clean
 
 demo: $(MADE)-run ## walk three POCs from paper to fate
@@ -18,10 +23,10 @@ ui: ## look at the demo: its pages and MLflow, behind one key
 	cd demo-workspace && ../$(BIN)/expplat ui
 
 test: $(MADE)-dev ## the tests that take minutes, not hours
-	$(BIN)/pytest
+	$(call tested,)
 
 test-all: $(MADE)-dev ## these and the long ones
-	$(BIN)/pytest -m "long or not long"
+	$(call tested,-m "long or not long")
 
 mutants: $(MADE)-dev ## change the code that decides, see whether the tests notice
 	rm -rf mutants

@@ -103,24 +103,21 @@ def settle(judged: Sequence[Judged], source: str, uow: UnitOfWork) -> list[Kept 
     """Keep what was taken; say of each event what became of it, None where it was ignored."""
     taken = [one.taken for one in judged if one.taken is not None]
     kept = iter(keep(taken, uow.events, source))
-    return [one.refusal if one.taken is None else _answer(next(kept)) for one in judged]
-
-
-def _answer(kept: Kept) -> Kept | Refusal:
-    return CONFLICT if kept is Kept.CONFLICT else kept
+    answers = [one.refusal if one.taken is None else next(kept) for one in judged]
+    return [CONFLICT if answer is Kept.CONFLICT else answer for answer in answers]
 
 
 def _receipt(judged: Sequence[Judged], answers: Sequence[Kept | Refusal | None]) -> Receipt:
-    refused = sum(isinstance(answer, Refusal) for answer in answers)
-    conflicts = sum(answer is CONFLICT for answer in answers)
+    errors = tuple(_faults(judged, answers))
+    conflicts = sum(fault.code == CONFLICT.code for fault in errors)
     return Receipt(
         received=len(judged),
         accepted=answers.count(Kept.NEW),
         duplicates=answers.count(Kept.KNOWN),
         conflicts=conflicts,
         ignored=answers.count(None),
-        rejected=refused - conflicts,
-        errors=tuple(_faults(judged, answers)),
+        rejected=len(errors) - conflicts,
+        errors=errors,
     )
 
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, func, insert, select
 
 from expplat.adapters.sql.inserts import insert_or_ignore
 from expplat.adapters.sql.tables import looks, proposals, transitions
@@ -17,6 +17,13 @@ from expplat.domain.online import Look
 from expplat.domain.plain import canonical_json, from_plain
 from expplat.domain.poc import Poc, Stage, Transition
 from expplat.errors import ConflictError, NotFoundError
+
+_OF_ONE_POC = (
+    select(transitions)
+    .where(transitions.c.slug == bindparam("slug"))
+    .order_by(transitions.c.position)
+)
+"""Made once: every batch of events asks it."""
 
 
 class SqlPocs:
@@ -27,8 +34,7 @@ class SqlPocs:
 
     def find(self, slug: str) -> Poc:
         """Return the POC of that name; one without history where there is none."""
-        wanted = select(transitions).where(transitions.c.slug == slug)
-        rows = self._connection.execute(wanted.order_by(transitions.c.position))
+        rows = self._connection.execute(_OF_ONE_POC, {"slug": slug})
         return Poc(slug=slug, history=_history(rows))
 
     def get(self, slug: str) -> Poc:
