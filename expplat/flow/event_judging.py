@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import repeat
@@ -18,8 +18,6 @@ from expplat.flow.plain_batches import plain_exposures, plain_outcomes
 
 Kind = Literal["exposure", "outcome", "ignored"]
 """`ignored` is what is neither, such as a page view: it is counted, and that is all."""
-
-Read = Sequence[Exposure | Outcome] | None
 
 UNTRANSLATABLE = "untranslatable"
 """The code of what a translator refused: there is nothing to try again."""
@@ -55,12 +53,6 @@ class Incoming(NamedTuple):
     """Why it could not be brought into that form; None where it could, or may still be."""
 
 
-_OF_PLAIN: Mapping[Kind, Callable[[Sequence[object], Tests, Arrival], Read]] = {
-    "exposure": plain_exposures,
-    "outcome": plain_outcomes,
-}
-
-
 class Judged(NamedTuple):
     """What became of one event: it is taken, refused, or (neither) ignored."""
 
@@ -78,15 +70,18 @@ def judge_all(events: Sequence[Incoming], tests: Tests, arrival: Arrival) -> lis
     return list(map(Judged, events, repeat(arrival), plain))
 
 
-def _plain(events: Sequence[Incoming], tests: Tests, arrival: Arrival) -> Read:
-    """Read them by columns, where they are all of a kind and plain; else None."""
+def _plain(
+    events: Sequence[Incoming], tests: Tests, arrival: Arrival
+) -> Sequence[Exposure | Outcome] | None:
+    """Read them by columns; None where they are of several kinds, or not plain."""
     if not events:
         return []
     kinds, values, refusals = zip(*events, strict=True)
-    read = _OF_PLAIN.get(kinds[0])
-    if read is None or len(set(kinds)) > 1 or any(refusals):
-        return None
-    return read(values, tests, arrival)
+    if {*kinds} == {"exposure"} and not any(refusals):
+        return plain_exposures(values, tests, arrival)
+    if {*kinds} == {"outcome"} and not any(refusals):
+        return plain_outcomes(values, tests, arrival)
+    return None
 
 
 def judge(incoming: Incoming, tests: Tests, arrival: Arrival) -> Judged:

@@ -31,7 +31,6 @@ Events = Sequence[Any]
 Column = tuple[Any, ...]
 """One field of every event."""
 
-
 Shown = tuple[str, int, str]
 """Slug, phase and variant."""
 

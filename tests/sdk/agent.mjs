@@ -3,6 +3,7 @@
 //   node agent.mjs follow <host> <client key> <feature> [<decryption key>]    one line a change, for ever
 //   node agent.mjs single <host> <client key> <feature> [<decryption key>]    the same by the class for one user
 //   node agent.mjs remote <host> <client key> <feature> <user>                the same, evaluated by the host
+// A line also tells of all evaluations until then how many took 10 ms or more.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
@@ -36,9 +37,21 @@ async function begin(client) {
 function report(look) {
   let shown = null;
   setInterval(() => {
-    const line = JSON.stringify(look());
-    if (line !== shown) console.log((shown = line));
+    const seen = look();
+    const line = JSON.stringify(seen);
+    if (line !== shown) say({ ...seen, ...counts });
+    shown = line;
   }, 20);
+}
+
+const counts = { evaluations: 0, slow: 0 };
+
+function timed(evaluate) {
+  const began = performance.now();
+  const value = evaluate();
+  counts.evaluations += 1;
+  counts.slow += performance.now() - began >= 10;
+  return value;
 }
 
 async function follow(apiHost, clientKey, feature, decryptionKey) {
@@ -46,7 +59,7 @@ async function follow(apiHost, clientKey, feature, decryptionKey) {
   const client = new GrowthBookClient({ apiHost, clientKey, decryptionKey });
   await begin(client);
   report(() => ({
-    arms: USERS.map((attributes) => client.evalFeature(feature, { attributes }).value),
+    arms: USERS.map((attributes) => timed(() => client.evalFeature(feature, { attributes }).value)),
   }));
 }
 
@@ -55,10 +68,12 @@ async function single(apiHost, clientKey, feature, decryptionKey) {
   const client = new GrowthBook({ apiHost, clientKey, decryptionKey });
   await begin(client);
   report(() => ({
-    arms: USERS.map((attributes) => {
-      client.setAttributes(attributes);
-      return client.evalFeature(feature).value;
-    }),
+    arms: USERS.map((attributes) =>
+      timed(() => {
+        client.setAttributes(attributes);
+        return client.evalFeature(feature).value;
+      }),
+    ),
   }));
 }
 

@@ -4,7 +4,7 @@
     python agent.py single <host> <client key> <feature> [<decryption key>]   the synchronous class
     python agent.py remote <host> <client key> <feature> <user>               evaluated by the host
 
-Each prints one line a change, for ever.
+Each prints one line a change, for ever; of all evaluations until then, how many took 10 ms or more.
 """
 
 import asyncio
@@ -22,6 +22,20 @@ STREAM = FeatureRefreshStrategy.SERVER_SENT_EVENTS
 
 def say(facts: object) -> None:
     print(json.dumps(facts), flush=True)
+
+
+class Watch:
+    """Counts evaluations, and the slow ones among them."""
+
+    def __init__(self) -> None:
+        self.counts = {"evaluations": 0, "slow": 0}
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.counts["evaluations"] += 1
+        self.counts["slow"] += time.perf_counter() - self._began >= 0.010
 
 
 async def follow(host: str, client_key: str, feature: str, decryption_key: str = "") -> None:
@@ -52,14 +66,16 @@ async def remote(host: str, client_key: str, feature: str, user: str) -> None:
 
 async def _follow(client, feature: str, users: list, tracked: object = None) -> None:
     say({"ready": await client.initialize()})
-    shown = None
+    shown, watch = None, Watch()
     while True:
-        arms = [
-            (await client.eval_feature(feature, UserContext(attributes=u))).value for u in users
-        ]
+        arms = []
+        for user in users:
+            with watch:
+                result = await client.eval_feature(feature, UserContext(attributes=user))
+            arms.append(result.value)
         if arms != shown:
             shown = arms
-            say({"arms": arms, "tracked": tracked})
+            say({"arms": arms, "tracked": tracked} | watch.counts)
         await asyncio.sleep(0.02)
 
 
@@ -69,15 +85,16 @@ def single(host: str, client_key: str, feature: str, decryption_key: str = "") -
     )
     client.load_features()
     say({"ready": bool(client.get_features())})
-    shown = None
+    shown, watch = None, Watch()
     while True:
         arms = []
         for user in USERS:
-            client.set_attributes(user)
-            arms.append(client.eval_feature(feature).value)
+            with watch:
+                client.set_attributes(user)
+                arms.append(client.eval_feature(feature).value)
         if arms != shown:
             shown = arms
-            say({"arms": arms})
+            say({"arms": arms} | watch.counts)
         time.sleep(0.02)
 
 

@@ -36,6 +36,11 @@ class Agent:
         return self.lines[-1]["tracked"]
 
     @property
+    def slow_share(self) -> float:
+        """Of all evaluations up to the last change, the share of those that took 10 ms or more."""
+        return self.lines[-1]["slow"] / self.lines[-1]["evaluations"]
+
+    @property
     def is_running(self) -> bool:
         return self._process.poll() is None
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,6 +149,33 @@ def test_a_server_that_is_killed_under_load_costs_no_evaluation(start, tmp_path)
             # Through the test, the graduation and the rollback, and nothing between them.
             changes = [arm for arm, _ in itertools.groupby(arms)]
             assert changes == [*dict.fromkeys((arms[0], "treatment")), "control"]
+
+
+@pytest.mark.long
+@NODE
+def test_a_server_that_is_frozen_for_a_minute_slows_no_evaluation(start, tmp_path):
+    platform = a_platform(tmp_path / "workspace")
+    walk = Walk(platform)
+    key = walk.key("client")
+    walk.promote(SLUG, 100.0)
+    with ServerProcess(tmp_path / "workspace") as server:
+        sdks = ("python follow", "python single", "node follow", "node single")
+        agents = [start(sdk, server.address, key, SLUG) for sdk in sdks]
+        before = [agent.lines[-1] for agent in agents]
+
+        server.process.send_signal(signal.SIGSTOP)
+        time.sleep(60)
+        assert [agent.lines[-1] for agent in agents] == before
+        server.process.send_signal(signal.SIGCONT)
+        walk.roll_back(SLUG)
+
+        eventually(lambda: all(agent.shows("control") for agent in agents), within_s=40)
+    platform.sql_engine.dispose()
+
+    for agent in agents:
+        assert agent.lines[-1]["evaluations"] > 20_000
+        # One in a thousand may wait for another process on the same core.
+        assert agent.slow_share <= 0.001
 
 
 class _load:  # noqa: N801  (used as a verb)
