@@ -9,10 +9,12 @@ MADE := .venv/.expplat
 PEERS := .venv-peers
 HARNESSES := .venv-harnesses
 
-# What only computes is tested on all processors at once; what is timed or talks to servers, alone.
-COMPUTING := tests/domain tests/flow tests/gates tests/metrics tests/pocs tests/reference tests/stats
-tested = $(BIN)/pytest $(1) -n auto --dist worksteal $(COMPUTING) && \
-  $(BIN)/pytest $(1) $(COMPUTING:%=--ignore=%)
+# Where nothing is timed, tests run on all processors at once; the others one by one.
+UNTIMED := tests/domain tests/flow tests/gates tests/metrics tests/pocs tests/reference tests/stats \
+  tests/api/test_api_schema.py tests/cli/test_analyze_command.py tests/cli/test_bad_input.py \
+  tests/client/test_client_events.py
+tested = $(BIN)/pytest $(1) -n auto --dist worksteal $(UNTIMED) && \
+  $(BIN)/pytest $(1) $(UNTIMED:%=--ignore=%)
 
 .PHONY: demo ui test test-all mutants peers harnesses lint types contracts format lock clean
 

@@ -61,7 +61,7 @@ def syncs_of(processes, file):
 
 
 def moments_in(file):
-    return [float(found) for found in re.findall(r"^\d+ (\d+\.\d+) f", file.read_text(), re.M)]
+    return [float(found) for found in re.findall(r"^\d+ +(\d+\.\d+) f", file.read_text(), re.M)]
 
 
 def acknowledgements(address, secret):
