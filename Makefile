@@ -11,8 +11,7 @@ HARNESSES := .venv-harnesses
 
 # Where nothing is timed, tests run on all processors at once; the others one by one.
 UNTIMED := tests/domain tests/flow tests/gates tests/metrics tests/pocs tests/reference tests/stats \
-  tests/api/test_api_schema.py tests/cli/test_analyze_command.py tests/cli/test_bad_input.py \
-  tests/client/test_client_events.py
+  tests/api/test_api_schema.py tests/cli/test_analyze_command.py tests/cli/test_bad_input.py
 tested = $(BIN)/pytest $(1) -n auto --dist worksteal $(UNTIMED) && \
   $(BIN)/pytest $(1) $(UNTIMED:%=--ignore=%)
 
