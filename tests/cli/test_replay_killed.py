@@ -156,6 +156,7 @@ def test_kills_change_no_verdict_and_pay_nothing_twice_but_what_was_in_flight(
     assert sum(calls.values()) <= needed + in_flight
 
 
+@pytest.mark.long
 @pytest.mark.ray
 def test_ray_and_local_come_to_the_same_verdict(workspace):
     local = finished(workspace, "local", "unbroken")
