@@ -66,7 +66,7 @@ def judge_all(events: Sequence[Incoming], tests: Tests, arrival: Arrival) -> lis
     """Judge each event by itself, in their order."""
     plain = _plain(events, tests, arrival)
     if plain is None:
-        return [judge(incoming, tests, arrival) for incoming in events]
+        return [judge(_unless_of_holdout(incoming), tests, arrival) for incoming in events]
     return list(map(Judged, events, repeat(arrival), plain))
 
 
@@ -93,8 +93,6 @@ def judge(incoming: Incoming, tests: Tests, arrival: Arrival) -> Judged:
     try:
         return Judged(incoming, arrival, read(EventFields(event), tests, arrival))
     except EventError as error:
-        if _is_of_holdout(incoming):
-            return Judged(incoming, arrival)
         refusal = Refusal(code=error.code, field=error.field, message=error.message)
         return Judged(incoming, arrival, None, refusal)
 
@@ -117,11 +115,13 @@ def quarantined(judged: Judged, refusal: Refusal, source: str) -> QuarantinedEve
     )
 
 
-def _is_of_holdout(incoming: Incoming) -> bool:
-    """Whether an SDK tells of a holdout: it calls it an experiment, and it is no test."""
+def _unless_of_holdout(incoming: Incoming) -> Incoming:
+    """Ignore what SDKs tell of a holdout: they call it an experiment, and it is no test."""
     event = incoming.event
     named = event.get("experiment") if isinstance(event, dict) else None
-    return incoming.kind == "exposure" and isinstance(named, str) and is_holdout_key(named)
+    if incoming.kind == "exposure" and isinstance(named, str) and is_holdout_key(named):
+        return incoming._replace(kind="ignored")
+    return incoming
 
 
 def _moment_of(

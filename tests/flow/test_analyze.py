@@ -488,7 +488,7 @@ def test_the_split_is_tested_where_households_were_assigned():
 @pytest.mark.long
 @pytest.mark.timeout(1_200)
 def test_requests_read_by_user_find_nothing_at_their_level():
-    runs = 1_500
+    runs = 3_000
     found = [
         of(analyzed(requests(600, seed=10_000 + seed), "spent=mean"), "spent").p < 0.05
         for seed in range(runs)

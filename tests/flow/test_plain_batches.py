@@ -51,7 +51,7 @@ TIMES = st.sampled_from(
 FIELDS = {
     "id": TEXTS | ODD,
     "experiment": st.sampled_from(
-        [SLUG, f"{SLUG}.p1", f"{SLUG}.p2", f"{SLUG}.p9", "unknown.p1", "\ud800.p1", "holdout-all"]
+        [SLUG, f"{SLUG}.p1", f"{SLUG}.p2", f"{SLUG}.p9", "unknown.p1", "\ud800.p1"]
     )
     | ODD,
     "variation": st.sampled_from(["control", "treatment", "treatment_b", 0, 1, 2, 1.0]) | ODD,
@@ -144,6 +144,16 @@ def test_events_of_both_kinds_are_read_one_by_one():
     judged = judge_all(both, event_reading.Tests(Pocs()), arrival())
 
     assert [type(one.taken).__name__ for one in judged] == ["Exposure", "Outcome"]
+
+
+def test_what_is_told_of_a_holdout_is_ignored_among_plain_events():
+    told = {**EXPOSURE, "id": "e2", "experiment": "holdout-all"}
+    events = [Incoming("exposure", event) for event in (EXPOSURE, told)]
+
+    plain, ignored = judge_all(events, event_reading.Tests(Pocs()), arrival())
+
+    assert plain.taken is not None
+    assert (ignored.taken, ignored.refusal) == (None, None)
 
 
 def test_no_events_are_no_fault():

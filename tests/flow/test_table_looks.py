@@ -186,7 +186,7 @@ def test_users_who_come_back_count_from_their_first_look():
     ("is_open", "shape"), [(False, "normal"), (True, "normal"), (False, "skewed"), (True, "skewed")]
 )
 def test_a_test_without_effect_passes_no_more_often_than_it_may(is_open, shape):
-    runs, looks = 1_000, 20
+    runs, looks = 2_000, 20
     passed = ever = 0
     for seed in range(runs):
         draw = np.random.default_rng(seed)
