@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -11,7 +14,7 @@ from expplat.adapters.scaffold import new_poc, new_workspace
 from expplat.domain.gate import Ruling
 from expplat.domain.poc import Stage
 from expplat.flow.flags import flag_states, proposals_needed
-from expplat.flow.promote import promote
+from expplat.flow.promote import promote, standing_before_promotion
 from expplat.flow.propose import propose
 from expplat.flow.replay import replay
 from expplat.flow.rollback import rollback
@@ -29,7 +32,7 @@ def ranker(request, call, good):
 
 
 @pytest.fixture
-def platform(tmp_path):
+def platform(tmp_path, database_url):
     folder = tmp_path / "workspace"
     folder.mkdir()
     new_workspace(folder)
@@ -39,7 +42,8 @@ def platform(tmp_path):
     )
     log = folder / "experiments" / "logs" / "requests.jsonl"
     log.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    platform = Platform(settings=Settings.from_env({"EXPPLAT_WORKSPACE": str(folder)}, folder))
+    env = {"EXPPLAT_WORKSPACE": str(folder), "EXPPLAT_DATABASE_URL": database_url}
+    platform = Platform(settings=Settings.from_env(env, folder))
     yield platform
     platform.sql_engine.dispose()
 
@@ -94,3 +98,23 @@ def test_a_test_that_would_share_units_is_refused_until_its_range_is_free(platfo
     assert promoted(platform, "second").is_new
     (rule,) = served(platform)["second"]["rules"]
     assert rule["filters"][0]["ranges"] == [[0.0, 0.51]]
+
+
+def test_of_two_that_are_promoted_in_one_moment_only_one_begins(platform, monkeypatch):
+    replayed(platform, "first", "  exclusion: {group: rag, from_percent: 50, to_percent: 100}")
+    replayed(platform, "second", "  exclusion: {group: rag, from_percent: 0, to_percent: 51}")
+    both_have_looked = threading.Barrier(2, timeout=30)
+
+    def judged_together(*asked):
+        both_have_looked.wait()
+        return standing_before_promotion(*asked)
+
+    monkeypatch.setattr("expplat.flow.promote.standing_before_promotion", judged_together)
+    with ThreadPoolExecutor(2) as pool:
+        done = [*pool.map(partial(promoted, platform), ("first", "second"))]
+
+    (late,) = (one for one in done if not one.is_new)
+    (verdict,) = late.standing
+    assert "of the exclusion group rag, which overlaps" in verdict.sentence
+    assert late.poc.slug not in served(platform)
+    assert [one.poc.stage for one in done if one.is_new] == [Stage.PROMOTED]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -254,12 +253,27 @@ def test_a_second_test_is_randomised_anew(platform):
 def test_two_people_at_once_take_each_step_once(platform):
     promoted(platform)
     desk = platform.desk(by="ada")
-    stale = told(platform).poc
+    read_by_both = told(platform).poc
     step = Step(stage=Stage.PROMOTED, reason="wider", traffic_percent=20.0)
-    write_step(SLUG, step, desk)
+    write_step(read_by_both, step, desk)
 
-    late = stale.advance(replace(stale.newest, reason="wider", traffic_percent=20.0))
-    with desk.uow as uow, pytest.raises(ConflictError):
-        uow.pocs.add_newest(late)
+    with pytest.raises(ConflictError, match="has moved on"):
+        write_step(read_by_both, step, desk)
 
     assert len(told(platform).poc.history) == 4
+
+
+def test_a_revision_that_comes_in_during_a_replay_is_not_judged_by_it(platform):
+    proposed(platform)
+    file = platform.settings.workspace / "experiments" / f"{SLUG}.yaml"
+
+    def revise(done, total):
+        file.write_text(f"# stricter now\n{file.read_text()}")
+        proposed(platform)
+
+    runner = platform.runner(platform.engine("local"), revise)
+    with pytest.raises(ConflictError, match="has moved on"):
+        replay(SLUG, desk=platform.desk(by="ada"), bench=platform.bench(), runner=runner)
+
+    assert {step.stage for step in told(platform).poc.history} == {Stage.PROPOSED}
+    assert replayed(platform).is_new

@@ -52,29 +52,40 @@ class Stepped(NamedTuple):
     """Whether a transition was committed."""
 
 
-def write_step(slug: str, step: Step, desk: Desk) -> Poc:
-    """Commit the next transition of a POC on its present revision; return the POC.
+def write_step(before: Poc, step: Step, desk: Desk) -> Poc:
+    """Commit the next transition of a POC; return the POC.
+
+    Args:
+        before: The POC as it was read when the evidence of the step was gathered. Where it has
+            moved on since, by a new revision or another's step, the evidence is not about it.
+        step: What to write.
+        desk: Where.
 
     Raises:
-        StageError: If the step is not open from the stage that stands in the database now.
-        ConflictError: If somebody else was faster; nothing was written.
+        StageError: If the step is not open from its stage.
+        ConflictError: If it has moved on since; nothing was written.
     """
     with desk.uow as uow:
-        before = uow.pocs.get(slug)
-        poc = before.advance(
-            Transition(
-                slug=slug,
-                position=len(before.history),
-                stage=step.stage,
-                at=desk.now(),
-                by=desk.by,
-                reason=step.reason,
-                proposal_sha256=before.newest.proposal_sha256,
-                traffic_percent=step.traffic_percent,
-                phase=before.newest.phase + step.opens_phase,
-                evidence=dict(step.evidence),
-            )
-        )
-        uow.pocs.add_newest(poc)
+        poc = add_step(before, step, desk)
         uow.commit()
+    return poc
+
+
+def add_step(before: Poc, step: Step, desk: Desk) -> Poc:
+    """Add the next transition of a POC, as `write_step` does, within a unit of work."""
+    poc = before.advance(
+        Transition(
+            slug=before.slug,
+            position=len(before.history),
+            stage=step.stage,
+            at=desk.now(),
+            by=desk.by,
+            reason=step.reason,
+            proposal_sha256=before.newest.proposal_sha256,
+            traffic_percent=step.traffic_percent,
+            phase=before.newest.phase + step.opens_phase,
+            evidence=dict(step.evidence),
+        )
+    )
+    desk.uow.pocs.add_newest(poc)
     return poc

@@ -16,6 +16,7 @@ def graduate(slug: str, *, desk: Desk) -> Stepped:
 
     Raises:
         StageError: If no test of the POC is running.
+        ConflictError: If the POC has moved on since the look.
     """
     with desk.uow as uow:
         poc = uow.pocs.get(slug)
@@ -39,7 +40,7 @@ def conclude(poc: Poc, plan: OnlinePlan, look: Look, desk: Desk) -> Stepped:
         traffic_percent=100.0,
         evidence=evidence_of(plan, look),
     )
-    return Stepped(write_step(poc.slug, step, desk), (), f"{poc.slug} has graduated.", is_new=True)
+    return Stepped(write_step(poc, step, desk), (), f"{poc.slug} has graduated.", is_new=True)
 
 
 def _whom(plan: OnlinePlan) -> str:

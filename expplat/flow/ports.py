@@ -56,6 +56,9 @@ class Pocs(Protocol):
     def add_newest(self, poc: Poc) -> None:
         """Add the newest transition; its key (slug, position) refuses a second writer."""
 
+    def take_turns(self) -> None:
+        """Wait until every other transaction that called this has ended."""
+
 
 class Proposals(Protocol):
     """Files as they were submitted, by hash."""

@@ -9,7 +9,7 @@ from expplat.domain.poc import Poc, Stage
 from expplat.domain.proposal import Proposal
 from expplat.domain.replay import ReplayPlan, ReplayReport
 from expplat.flow.bench import Bench, planned
-from expplat.flow.desk import Desk, Step, Stepped, write_step
+from expplat.flow.desk import Desk, Step, Stepped, add_step
 from expplat.flow.neighbours import conflicts, neighbours
 from expplat.flow.plan import plan_verdicts
 from expplat.flow.treatments import evidence_of_ids, replay_ids, shared_by
@@ -26,6 +26,7 @@ def promote(slug: str, *, desk: Desk, bench: Bench) -> Stepped:
     Raises:
         StageError: If the POC has not been replayed.
         FaultsError: If the code or the log that the replay stood on is broken now.
+        ConflictError: If the POC has moved on meanwhile.
     """
     with desk.uow as uow:
         poc = uow.pocs.get(slug)
@@ -36,11 +37,8 @@ def promote(slug: str, *, desk: Desk, bench: Bench) -> Stepped:
         proposal = desk.proposal_of(poc)
         ids = replay_ids(poc.newest.evidence)
         reports = [uow.replays.find(replay_id) for replay_id in ids.values()]
-        clashes = conflicts(slug, proposal.online, neighbours(slug, uow=uow, reader=desk.reader))
-    standing = (
-        *standing_before_promotion(poc, proposal, reports, bench),
-        *(_unknown(sentence) for sentence in clashes),
-    )
+        clashes = _clashes(slug, proposal, desk)
+    standing = (*standing_before_promotion(poc, proposal, reports, bench), *clashes)
     if standing:
         return Stepped(poc, standing, "", is_new=False)
     first = proposal.online.ramp_percent[0]
@@ -51,9 +49,20 @@ def promote(slug: str, *, desk: Desk, bench: Bench) -> Stepped:
         evidence=evidence_of_ids(ids),
         opens_phase=True,
     )
-    poc = write_step(slug, step, desk)
+    with desk.uow as uow:
+        uow.pocs.take_turns()
+        if clashes := _clashes(slug, proposal, desk):  # another was promoted in this moment
+            return Stepped(poc, clashes, "", is_new=False)
+        poc = add_step(poc, step, desk)
+        uow.commit()
     desk.flags.release(slug)
     return Stepped(poc, (), _running(poc), is_new=True)
+
+
+def _clashes(slug: str, proposal: Proposal, desk: Desk) -> tuple[Verdict, ...]:
+    """Return what stands between the plan and those of the open flags; within a unit of work."""
+    others = neighbours(slug, uow=desk.uow, reader=desk.reader)
+    return tuple(_unknown(sentence) for sentence in conflicts(slug, proposal.online, others))
 
 
 def standing_before_promotion(

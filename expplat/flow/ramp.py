@@ -23,6 +23,7 @@ def ramp(slug: str, *, desk: Desk) -> Stepped:
 
     Raises:
         StageError: If no test of the POC is running.
+        ConflictError: If the POC has moved on since the look.
     """
     with desk.uow as uow:
         poc = uow.pocs.get(slug)
@@ -51,7 +52,7 @@ def widen(poc: Poc, plan: OnlinePlan, look: Look, desk: Desk) -> Stepped:
         evidence=evidence_of(plan, look),
     )
     sentence = f"{poc.slug} is in its online test with {wider[0]:g} % of the units."
-    return Stepped(write_step(poc.slug, step, desk), (), sentence, is_new=True)
+    return Stepped(write_step(poc, step, desk), (), sentence, is_new=True)
 
 
 def hold_blockers(poc: Poc, plan: OnlinePlan, look: Look, now: Clock) -> tuple[Verdict, ...]:

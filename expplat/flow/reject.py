@@ -11,10 +11,11 @@ def reject(slug: str, *, reason: str, desk: Desk) -> Stepped:
 
     Raises:
         StageError: If the POC has met users; that is what `rollback` is for.
+        ConflictError: If the POC has moved on in this moment.
     """
     with desk.uow as uow:
         poc = uow.pocs.get(slug)
     if poc.stage is Stage.REJECTED:
         return Stepped(poc, (), f"{slug} is rejected already.", is_new=False)
     step = Step(stage=Stage.REJECTED, reason=reason, evidence=poc.newest.evidence)
-    return Stepped(write_step(slug, step, desk), (), f"{slug} is rejected.", is_new=True)
+    return Stepped(write_step(poc, step, desk), (), f"{slug} is rejected.", is_new=True)

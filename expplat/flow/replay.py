@@ -60,6 +60,7 @@ def replay(slug: str, *, desk: Desk, bench: Bench, runner: Runner, again: bool =
         StageError: If the POC is neither proposed nor replayed.
         FaultsError: If the log or the code is broken.
         EngineError: If the engine gave up; what was measured stays in the journal.
+        ConflictError: If the POC has moved on meanwhile, such as by a new revision.
     """
     with desk.uow as uow:
         poc = uow.pocs.get(slug)
@@ -75,7 +76,7 @@ def replay(slug: str, *, desk: Desk, bench: Bench, runner: Runner, again: bool =
     is_known = all(was_known for _, was_known in found)
     if is_known and [*standing.values()] == [report.plan.replay_id for report in reports]:
         return Replayed(poc, reports, is_new=False)
-    return Replayed(write_step(slug, _step(reports), desk), reports, is_new=True)
+    return Replayed(write_step(poc, _step(reports), desk), reports, is_new=True)
 
 
 class _Task(NamedTuple):

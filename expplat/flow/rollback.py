@@ -7,7 +7,7 @@ from typing import Any
 
 from expplat.domain.poc import Poc, Stage
 from expplat.errors import DependencyError, TryLaterError
-from expplat.flow.desk import Desk, Step, Stepped, write_step
+from expplat.flow.desk import Desk, Step, Stepped, add_step
 
 
 def rollback(
@@ -28,7 +28,9 @@ def rollback(
     poc.must_be_open_for(Stage.ROLLED_BACK)
     desk.flags.close(slug, desk.now())
     step = Step(stage=Stage.ROLLED_BACK, reason=reason, evidence=evidence or {})
-    poc = write_step(slug, step, desk)
+    with desk.uow as uow:
+        poc = add_step(uow.pocs.get(slug), step, desk)  # whatever its test has come to meanwhile
+        uow.commit()
     return Stepped(poc, (), f"{slug} is rolled back; everyone is served control.", is_new=True)
 
 

@@ -180,7 +180,7 @@ def test_a_row_of_before_decisions_were_kept_can_still_be_made_again(desk):
     del evidence["decision"]
     for verdict in evidence["verdicts"]:
         verdict["gate"].pop("strict")
-    write_step(SLUG, Step(stage=Stage.GRADUATED, reason="Then.", evidence=evidence), desk)
+    write_step(poc, Step(stage=Stage.GRADUATED, reason="Then.", evidence=evidence), desk)
 
     assert replay_decision(SLUG, desk=desk).is_identical
 

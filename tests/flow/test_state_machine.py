@@ -122,15 +122,16 @@ def test_whatever_is_asked_only_open_steps_are_written_and_the_chain_holds(desk,
     with desk.uow as uow:
         keep_poc(uow, a_poc(Stage.PROPOSED, slug=slug))
         uow.commit()
+        poc = uow.pocs.get(slug)
     stage, written = Stage.PROPOSED, 1
     for target in targets:
         step = Step(stage=target, reason="asked for", traffic_percent=5.0)
         if target in NEXT[stage]:
-            write_step(slug, step, desk)
+            poc = write_step(poc, step, desk)
             stage, written = target, written + 1
         else:
             with pytest.raises(StageError):
-                write_step(slug, step, desk)
+                write_step(poc, step, desk)
 
     with desk.uow as uow:
         poc = uow.pocs.get(slug)

@@ -25,6 +25,9 @@ _OF_ONE_POC = (
 )
 """Made once: every batch of events asks it."""
 
+TURN_ID = 0x7475726E
+"""Names the advisory lock of PostgreSQL by which promotions take turns."""
+
 
 class SqlPocs:
     """POCs and their histories."""
@@ -78,6 +81,14 @@ class SqlPocs:
                 f"Another writer was faster: {poc.slug} has moved on since it was read.",
                 hint=f"Nothing was changed. Look at it with `expplat show {poc.slug}`.",
             ) from error
+
+    def take_turns(self) -> None:
+        """Wait until every other transaction that called this has ended.
+
+        On SQLite there is nothing to wait for: a transaction that writes is the only one.
+        """
+        if self._connection.dialect.name == "postgresql":
+            self._connection.execute(select(func.pg_advisory_xact_lock(TURN_ID)))
 
 
 class SqlProposals:

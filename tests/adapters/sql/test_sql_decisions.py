@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -91,6 +93,20 @@ def test_a_second_writer_of_the_same_step_is_refused(uow_factory):
     assert "Look at it" in refusal.value.hint
     with uow_factory() as uow:
         assert uow.pocs.get(poc.slug) == kept_first
+
+
+def test_who_takes_turns_reads_what_the_one_before_has_written(uow_factory):
+    def promote(slug):
+        with uow_factory() as uow:
+            uow.pocs.take_turns()
+            before = len(uow.pocs.all())
+            time.sleep(0.2)
+            keep_poc(uow, a_poc(slug=slug))
+            uow.commit()
+        return before
+
+    with ThreadPoolExecutor(3) as pool:
+        assert sorted(pool.map(promote, ("one", "two", "three"))) == [0, 1, 2]
 
 
 def test_a_step_whose_hash_would_not_survive_is_refused(uow_factory):
