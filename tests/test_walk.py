@@ -213,6 +213,21 @@ def test_changed_code_makes_the_verdict_stale_and_keeps_the_flag_closed(platform
     assert told(platform).poc.stage is Stage.REPLAYED
 
 
+def test_evidence_of_an_older_revision_keeps_the_flag_closed(platform):
+    proposed(platform)
+    evidence = replayed(platform).poc.newest.evidence
+    file = platform.settings.workspace / "experiments" / f"{SLUG}.yaml"
+    file.write_text(f"# stricter now\n{file.read_text()}")
+    step = Step(stage=Stage.REPLAYED, reason="as an older version may have", evidence=evidence)
+    write_step(proposed(platform).poc, step, platform.desk(by="ada"))
+
+    done = promote(SLUG, desk=platform.desk(by="ada"), bench=platform.bench())
+
+    assert [verdict.sentence for verdict in done.standing] == [
+        "The verdict is stale: the experiment file changed since the replay; replay again."
+    ]
+
+
 def test_a_changed_file_is_refused_while_users_are_in_the_test(platform):
     promoted(platform)
     file = platform.settings.workspace / "experiments" / f"{SLUG}.yaml"

@@ -93,6 +93,7 @@ def standing_before_promotion(
 def _changes(replayed: ReplayPlan, present: ReplayPlan) -> tuple[str, ...]:
     """Name what has changed since the replay: any change makes its verdict stale."""
     compared = (
+        ("the experiment file", replayed.proposal_sha256, present.proposal_sha256),
         ("the request log", replayed.log_sha256, present.log_sha256),
         ("the code of control", replayed.control_sha256, present.control_sha256),
         (f"the code of {present.arm}", replayed.treatment_sha256, present.treatment_sha256),
