@@ -23,16 +23,17 @@ PERCENT = {"fraction": "pp", RELATIVE: "%"}
 
 
 def number(value: float | None) -> str:
-    """Write a number with up to four significant digits; `–` where there is none."""
+    """Write a number with up to four significant digits, or whole; `–` where there is none."""
     if value is None:
         return NOTHING_YET
     size = abs(value)
     if size == 0:
         return "0"
-    is_plain = 0.0001 <= size < 10_000
-    text = f"{size:.{_decimals(size)}f}" if is_plain else f"{size:.3g}"
-    if "." in text and "e" not in text:
-        text = text.rstrip("0").rstrip(".")
+    if 0.0001 <= size < 10_000:
+        text = f"{size:,.{_decimals(size)}f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+    else:
+        text = f"{size:,.0f}" if 10_000 <= size < 1e9 else f"{size:.3g}"
     return f"{MINUS}{text}" if value < 0 else text
 
 
@@ -64,7 +65,7 @@ def counted(count: int, noun: str) -> str:
 
 def declared(value: float) -> str:
     """Write a number as a file declares it, without trailing zeros: 5, 2.5, 0.001, 12,000."""
-    return f"{value:,.6g}".replace("-", MINUS)
+    return f"{MINUS if value < 0 else ''}{abs(value):,.6g}"
 
 
 def limit(value: float, unit: str) -> str:
