@@ -12,6 +12,7 @@ from expplat.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Engine as SqlEngine
 
+    from expplat.adapters.growthbook.served_file import ServedFile
     from expplat.adapters.growthbook.upstream import GrowthBookUpstream
     from expplat.adapters.report.pages import Pages
     from expplat.flow.bench import Bench
@@ -80,7 +81,14 @@ class Platform:
         """Return a desk for somebody to decide at."""
         from expplat.flow.desk import Desk
 
-        return Desk(uow=self.uow(), reader=self.spec_reader, flags=self.flags, now=self.now, by=by)
+        return Desk(
+            uow=self.uow(),
+            reading=self.uow(readonly=True),
+            reader=self.spec_reader,
+            flags=self.flags,
+            now=self.now,
+            by=by,
+        )
 
     def bench(self) -> Bench:
         """Return what replays of this workspace are measured with."""
@@ -184,6 +192,13 @@ class Platform:
         from expplat.adapters.flag_brake import FlagBrake
 
         return FlagBrake(self.settings.state_dir / "closed")
+
+    @property
+    def served_file(self) -> ServedFile:
+        """The newest revision of the flags that this state folder served."""
+        from expplat.adapters.growthbook.served_file import ServedFile
+
+        return ServedFile(self.settings.state_dir / "served.json")
 
     @property
     def upstream(self) -> GrowthBookUpstream | None:

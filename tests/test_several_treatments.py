@@ -121,7 +121,7 @@ def users(platform, count, *, success, slow_ms=(100.0, 100.0, 100.0)):
     exposures, outcomes = [], []
     for place, variant in enumerate(ARMS):
         for _ in range(count):
-            unit, at = f"u{next(NUMBERS)}", platform.now()
+            unit, at = f"u{next(NUMBERS)}", platform.now() + timedelta(minutes=1)
             times = {"at": at, "received_at": at, "unit": unit}
             exposures.append(
                 Exposure(event_id=f"x{unit}", slug=SLUG, phase=1, variant=variant, **times)

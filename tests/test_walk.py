@@ -18,12 +18,14 @@ from expplat.flow.desk import Step, write_step
 from expplat.flow.graduate import graduate
 from expplat.flow.promote import promote
 from expplat.flow.propose import propose
+from expplat.flow.push import served_flags
 from expplat.flow.ramp import ramp
 from expplat.flow.read import story
 from expplat.flow.replay import replay
 from expplat.flow.watch import watch_once
 from expplat.settings import Settings
 from expplat.wiring import Platform
+from tests.builders import PROPOSAL_TEXT, a_poc, keep_poc
 
 SLUG = "sharper_search"
 
@@ -142,6 +144,7 @@ def test_a_technique_that_wins_walks_from_the_file_to_everyone(platform):
     assert promote(SLUG, desk=platform.desk(by="ada"), bench=platform.bench()).is_new
     actions = []
     for _ in range(10):
+        platform.now.pass_days(0.01)
         users(platform, 800, success=(0.30, 0.45))
         platform.now.pass_days(1.1)
         actions.append(look(platform))
@@ -172,6 +175,82 @@ def test_a_test_without_data_neither_widens_nor_graduates(platform):
     assert ramp(SLUG, desk=desk).standing
     assert graduate(SLUG, desk=desk).standing
     assert told(platform).poc.stage is Stage.PROMOTED
+
+
+def test_a_step_that_nobody_was_shown_anything_at_is_not_widened(platform):
+    promoted(platform)
+    platform.now.pass_days(0.01)
+    users(platform, 300, success=(0.3, 0.45))
+    actions = []
+    for _ in range(3):
+        platform.now.pass_days(1.1)
+        actions.append(look(platform))
+
+    assert actions == ["ramp", "keep_running", "keep_running"]
+    (standing,) = ramp(SLUG, desk=platform.desk(by="ada")).standing
+    assert standing.sentence == (
+        "0 units in the smallest variant since the step was opened, 100 needed."
+    )
+
+
+def test_a_test_that_cannot_be_read_costs_no_other_test_its_look(platform):
+    promoted(platform)
+    users(platform, 300, success=(0.3, 0.5), slow_ms=(100.0, 400.0))
+    with platform.uow() as uow:
+        keep_poc(uow, a_poc(Stage.PROMOTED, slug="aaa"))
+        uow.commit()
+    platform.now.pass_days(0.1)
+
+    watched = {one.slug: one for one in watch_once(platform.desk(by="watcher"))}
+
+    assert watched["aaa"].action == "hold"
+    assert "cannot be read" in watched["aaa"].sentence
+    assert watched[SLUG].action == "roll_back"
+
+
+def test_a_fault_of_the_code_costs_no_other_test_its_look_and_is_told(platform, monkeypatch):
+    promoted(platform)
+    users(platform, 300, success=(0.3, 0.5), slow_ms=(100.0, 400.0))
+    with platform.uow() as uow:
+        keep_poc(uow, a_poc(Stage.PROMOTED, slug="aaa"))
+        uow.commit()
+    thaw = platform.spec_reader.thaw
+    broken = lambda text: 1 / 0 if text == PROPOSAL_TEXT else thaw(text)  # noqa: E731
+    monkeypatch.setattr(platform.spec_reader, "thaw", broken)
+
+    with pytest.raises(ZeroDivisionError):
+        watch_once(platform.desk(by="watcher"))
+
+    assert told(platform).poc.stage is Stage.ROLLED_BACK
+
+
+def test_the_watch_holds_what_the_brake_holds(platform):
+    promoted(platform)
+    users(platform, 800, success=(0.30, 0.45))
+    platform.now.pass_days(10)
+    platform.flags.close(SLUG, platform.now())
+
+    assert look(platform) == "hold"
+    assert told(platform).poc.newest.traffic_percent == 5
+    assert told(platform).looks == ()
+
+
+def test_a_rollback_on_another_machine_does_not_hold_the_next_test_there(platform, tmp_path):
+    env = {
+        "EXPPLAT_WORKSPACE": str(platform.settings.workspace),
+        "EXPPLAT_DATABASE_URL": platform.settings.database_url,
+        "EXPPLAT_STATE_DIR": str(tmp_path / "server"),
+    }
+    server = Platform(settings=Settings.from_env(env, tmp_path), now=platform.now)
+    promoted(platform)
+    users(platform, 300, success=(0.3, 0.5), slow_ms=(100.0, 400.0))
+    assert look(server) == "roll_back"
+    file = platform.settings.workspace / "experiments" / f"{SLUG}.yaml"
+    file.write_text(f"# faster now\n{file.read_text()}")
+    promoted(platform)
+
+    (flag,) = served_flags(uow=server.uow(), reader=server.spec_reader, flags=server.flags)
+    assert (flag.phase, flag.is_test) == (2, True)
 
 
 def test_a_look_on_the_same_events_is_not_taken_twice(platform):
@@ -261,7 +340,7 @@ def test_a_second_test_is_randomised_anew(platform):
     promoted(platform)
 
     assert told(platform).poc.newest.phase == 2
-    assert platform.flags.closed() == {}
+    assert not platform.flags.closed()[SLUG].holds(2)
     assert told(platform).looks == ()
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from expplat.adapters.durable import sync_folder
+from expplat.adapters.durable import replace_file
 from expplat.domain.proposal_rules import SLUG_PATTERN
 from expplat.errors import DependencyError, InputError
+from expplat.flow.ports import Brake
 
 SLUG = re.compile(SLUG_PATTERN)
 
@@ -20,15 +19,20 @@ SLUG = re.compile(SLUG_PATTERN)
 class FlagBrake:
     """Holds flags closed by files in a folder, whoever reads or writes it.
 
-    That the file is there is what closes the flag; what it says is since when. So a file that was
-    torn, or made by hand with `touch`, closes too.
+    That the file is there is what closes the flag; what it says is since when, and in which online
+    test. So a file that was torn, or made by hand with `touch`, closes too.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def close(self, slug: str, at: datetime) -> None:
+    def close(self, slug: str, at: datetime, phase: int | None = None) -> None:
         """Serve control to everyone, at once; on disk when this returns.
+
+        Args:
+            slug: Whose flag.
+            at: Since when.
+            phase: The online test that is stopped; None where that is not known.
 
         Raises:
             InputError: If the slug is none.
@@ -36,36 +40,18 @@ class FlagBrake:
         """
         place = self._place(slug)
         with _told("written", self._folder):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh = self._folder / f".{slug}.{uuid.uuid4().hex}"
-            try:
-                _write_through(fresh, at.astimezone(UTC).isoformat())
-                fresh.replace(place)
-            finally:
-                fresh.unlink(missing_ok=True)
-            sync_folder(self._folder)
+            stated = "" if phase is None else f"{phase}"
+            replace_file(place, f"{at.astimezone(UTC).isoformat()}\n{stated}")
 
-    def release(self, slug: str) -> None:
-        """Let the flag follow the database again.
-
-        Raises:
-            InputError: If the slug is none.
-            DependencyError: If the folder cannot be written.
-        """
-        place = self._place(slug)
-        with _told("written", self._folder), suppress(FileNotFoundError):
-            place.unlink()
-            sync_folder(self._folder)
-
-    def closed(self) -> Mapping[str, datetime]:
-        """Return the slugs that are held closed, and since when.
+    def closed(self) -> Mapping[str, Brake]:
+        """Return the brakes that are on, by slug.
 
         Raises:
             DependencyError: If the folder or a file in it cannot be read; then treat every flag
                 as closed.
         """
         with _told("read", self._folder):
-            return {file.name: since for file in self._files() if (since := _since(file))}
+            return {file.name: brake for file in self._files() if (brake := _brake(file))}
 
     def _files(self) -> list[Path]:
         try:
@@ -93,22 +79,15 @@ def _told(what: str, folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _since(file: Path) -> datetime | None:
-    """Return when the file was written; None where it was released in this moment."""
+def _brake(file: Path) -> Brake | None:
+    """Return what the file says; None where it was taken away in this moment."""
     try:
         content = file.read_bytes()
         changed = file.stat().st_mtime
     except FileNotFoundError:
         return None
     try:
-        return datetime.fromisoformat(content.decode()).astimezone(UTC)
+        since, phase = content.decode().split("\n")
+        return Brake(datetime.fromisoformat(since).astimezone(UTC), int(phase) if phase else None)
     except ValueError:
-        return datetime.fromtimestamp(changed, UTC)
-
-
-def _write_through(file: Path, content: str) -> None:
-    descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+        return Brake(datetime.fromtimestamp(changed, UTC))

@@ -84,6 +84,7 @@ def create_app(
         reader=platform.spec_reader,
         flags=platform.flags,
         on_change=bell.ring,
+        served=platform.served_file,
         upstream=platform.upstream,
     )
     service = _service(platform, feed, bell, note)

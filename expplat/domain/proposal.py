@@ -228,7 +228,7 @@ class Hold:
     __pydantic_config__ = READ_STRICTLY
 
     min_units: Annotated[int, Ge(1)] = 100
-    """Units exposed in each variant since the test began."""
+    """Units in each variant since the step was opened."""
 
     min_hours: Annotated[float, Ge(0)] = 24.0
     """Hours that the step has stood."""

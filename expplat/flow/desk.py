@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from expplat.domain.gate import Verdict
+from expplat.domain.gate import Gate, GateKind, Ruling, Verdict
 from expplat.domain.poc import Poc, Stage, Transition
 from expplat.domain.proposal import Proposal
 from expplat.flow.ports import Clock, Flags, SpecReader, UnitOfWork
@@ -17,6 +17,9 @@ class Desk:
     """The store, the reader, the brake, the clock, and who sits here."""
 
     uow: UnitOfWork
+    reading: UnitOfWork
+    """The same store for what takes long: it can write nothing, and keeps no writer waiting."""
+
     reader: SpecReader
     flags: Flags
     now: Clock
@@ -26,6 +29,25 @@ class Desk:
     def proposal_of(self, poc: Poc) -> Proposal:
         """Return the revision that the newest transition stands on; within a unit of work."""
         return self.reader.thaw(self.uow.proposals.text(poc.newest.proposal_sha256))
+
+    def held(self, slug: str, phase: int) -> tuple[Verdict, ...]:
+        """Return what the emergency brake says of an online test; empty where it is off.
+
+        While it is on, units of either arm are served control: nothing may be opened, and what
+        comes in is no evidence.
+
+        Raises:
+            DependencyError: If the brake cannot be read.
+        """
+        brake = self.flags.closed().get(slug)
+        if brake is None or not brake.holds(phase):
+            return ()
+        sentence = (
+            f"The emergency brake has held the flag closed since {brake.since:%Y-%m-%d %H:%M} UTC: "
+            f"`expplat rollback {slug}`, or take its file away."
+        )
+        gate = Gate(kind=GateKind.DATA_QUALITY)
+        return (Verdict(gate=gate, ruling=Ruling.UNKNOWN, sentence=sentence),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

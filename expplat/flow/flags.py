@@ -11,6 +11,7 @@ from expplat.domain.entrance import Exclusion, Holdout
 from expplat.domain.poc import Poc, Stage, Transition
 from expplat.domain.proposal import Proposal
 from expplat.domain.replay import CONTROL, TREATMENT
+from expplat.flow.ports import Brake
 
 _OPEN = (Stage.PROMOTED, Stage.GRADUATED)
 """The stages in which somebody is served the treatment."""
@@ -85,7 +86,7 @@ class FlagState:
 def flag_states(
     pocs: Iterable[Poc],
     proposals_by_sha: Mapping[str, Proposal],
-    closed: Mapping[str, datetime],
+    closed: Mapping[str, Brake],
 ) -> tuple[FlagState, ...]:
     """Return the flags of all POCs that were ever promoted, by slug.
 
@@ -93,7 +94,7 @@ def flag_states(
         pocs: With whole histories: one that was rolled back and proposed again keeps its flag.
         proposals_by_sha: The files that `proposals_needed` names; a flag whose file is absent is
             served closed.
-        closed: The slugs that the emergency brake holds, and since when.
+        closed: The emergency brakes that are on, by slug.
     """
     states = [_state(poc, proposals_by_sha) for poc in pocs if _was_promoted(poc)]
     braked = [_braked(state, closed.get(state.slug)) for state in states]
@@ -162,7 +163,7 @@ def _serves(step: Transition) -> tuple[object, ...]:
     return (_flag_stage(step),)
 
 
-def _braked(state: FlagState, since: datetime | None) -> FlagState:
-    if since is None:
+def _braked(state: FlagState, brake: Brake | None) -> FlagState:
+    if brake is None or not brake.holds(state.phase):
         return state
-    return replace(state, is_closed=True, changed_at=max(since, state.changed_at))
+    return replace(state, is_closed=True, changed_at=max(brake.since, state.changed_at))

@@ -29,7 +29,7 @@ def graduate(slug: str, *, desk: Desk) -> Stepped:
 
 def conclude(poc: Poc, plan: OnlinePlan, look: Look, desk: Desk) -> Stepped:
     """Commit the graduation on the evidence of a look, or return what stands in the way."""
-    standing = standing_at(plan, look)
+    standing = (*desk.held(poc.slug, poc.newest.phase), *standing_at(plan, look))
     if standing:
         return Stepped(poc, standing, "", is_new=False)
     decision = decision_of(plan, look)

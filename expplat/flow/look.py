@@ -37,6 +37,7 @@ def take_look(poc: Poc, proposal: Proposal, desk: Desk) -> Look:
 
     Raises:
         StageError: If no test of the POC is running.
+        ConflictError: If another process has taken a look in the same moment.
     """
     if poc.stage is not Stage.PROMOTED:
         raise StageError(
@@ -44,7 +45,7 @@ def take_look(poc: Poc, proposal: Proposal, desk: Desk) -> Look:
             hint="`expplat promote` starts one, once every offline gate has passed.",
         )
     phase, plan = poc.newest.phase, proposal.online
-    with desk.uow as uow:
+    with desk.reading as uow:  # takes seconds over millions of events, which wait for nothing
         past = uow.looks.of(poc.slug, phase)
         snapshot = uow.events.snapshot(
             slug=poc.slug,
@@ -53,9 +54,10 @@ def take_look(poc: Poc, proposal: Proposal, desk: Desk) -> Look:
             started_at=started_at(poc),
             now=desk.now(),
         )
-        look = read(plan, snapshot, past, proposal.variants.treatments)
-        if not is_news(look, past, plan):
-            return past[-1]
+    look = read(plan, snapshot, past, proposal.variants.treatments)
+    if not is_news(look, past, plan):
+        return past[-1]
+    with desk.uow as uow:
         uow.looks.add(look)
         uow.commit()
     return look

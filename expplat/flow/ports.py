@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from expplat.domain.metric import Metric
 from expplat.domain.online import Exposure, Look, Outcome, QuarantinedEvent, Snapshot
@@ -118,6 +118,9 @@ class Events(Protocol):
             ids: Of events; any number.
             source: The connection that they came by.
         """
+
+    def shown_since(self, moment: datetime, *, slug: str, phase: int) -> Mapping[str, int]:
+        """Return how many units each variant was shown to from a moment on, seen before or not."""
 
     def snapshot(
         self,
@@ -444,17 +447,27 @@ class Prices(Protocol):
         """
 
 
+class Brake(NamedTuple):
+    """What holds a flag closed, whatever the database says."""
+
+    since: datetime
+    phase: int | None = None
+    """The online test that was stopped, for a later one is another decision; None where nobody
+    knew which one it was: then it holds until a person takes it away."""
+
+    def holds(self, phase: int) -> bool:
+        """Whether it holds this online test closed."""
+        return self.phase is None or phase <= self.phase
+
+
 class Flags(Protocol):
     """The emergency brake of the flags. What is open is derived from SQL; this only ever closes."""
 
-    def close(self, slug: str, at: datetime) -> None:
+    def close(self, slug: str, at: datetime, phase: int | None = None) -> None:
         """Serve control to everyone, at once, even while the database is away."""
 
-    def release(self, slug: str) -> None:
-        """Let the flag follow the database again."""
-
-    def closed(self) -> Mapping[str, datetime]:
-        """Return the slugs that are held closed, and since when."""
+    def closed(self) -> Mapping[str, Brake]:
+        """Return the brakes that are on, by slug."""
 
 
 UnitOfWorkFactory = Callable[[], UnitOfWork]

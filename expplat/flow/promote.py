@@ -20,8 +20,8 @@ def promote(slug: str, *, desk: Desk, bench: Bench) -> Stepped:
 
     In this order: every offline verdict is `pass`; code, log and prices are still those of the
     replay; the plan has the power that it needs, and agrees with the plans of the other open flags;
-    commit; then release the flag. Safe to repeat: the stage is committed before the flag opens, so
-    that an interruption leaves it closed.
+    no emergency brake is on that was pulled in the dark; commit, which opens the flag. Safe to
+    repeat.
 
     Raises:
         StageError: If the POC has not been replayed.
@@ -31,14 +31,18 @@ def promote(slug: str, *, desk: Desk, bench: Bench) -> Stepped:
     with desk.uow as uow:
         poc = uow.pocs.get(slug)
         if poc.stage is Stage.PROMOTED:
-            desk.flags.release(slug)
-            return Stepped(poc, (), f"{_running(poc)} It had been promoted.", is_new=False)
+            held = desk.held(slug, poc.newest.phase)
+            return Stepped(poc, held, f"{_running(poc)} It had been promoted.", is_new=False)
         poc.must_be_open_for(Stage.PROMOTED)
         proposal = desk.proposal_of(poc)
         ids = replay_ids(poc.newest.evidence)
         reports = [uow.replays.find(replay_id) for replay_id in ids.values()]
         clashes = _clashes(slug, proposal, desk)
-    standing = (*standing_before_promotion(poc, proposal, reports, bench), *clashes)
+    standing = (
+        *desk.held(slug, poc.newest.phase + 1),
+        *standing_before_promotion(poc, proposal, reports, bench),
+        *clashes,
+    )
     if standing:
         return Stepped(poc, standing, "", is_new=False)
     first = proposal.online.ramp_percent[0]
@@ -55,7 +59,6 @@ def promote(slug: str, *, desk: Desk, bench: Bench) -> Stepped:
             return Stepped(poc, clashes, "", is_new=False)
         poc = add_step(poc, step, desk)
         uow.commit()
-    desk.flags.release(slug)
     return Stepped(poc, (), _running(poc), is_new=True)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from expplat.domain.gate import Gate, GateKind, Ruling, Verdict, blockers
 from expplat.domain.online import Look
 from expplat.domain.poc import Poc, Stage
-from expplat.domain.proposal import OnlinePlan
+from expplat.domain.proposal import Hold, OnlinePlan
+from expplat.domain.replay import CONTROL
+from expplat.domain.wording import counted
 from expplat.flow.desk import Desk, Step, Stepped, write_step
 from expplat.flow.look import evidence_of, take_look
-from expplat.flow.ports import Clock
 from expplat.gates.decision import step_blockers
-from expplat.gates.health import min_units
 
 
 def ramp(slug: str, *, desk: Desk) -> Stepped:
@@ -40,8 +41,9 @@ def widen(poc: Poc, plan: OnlinePlan, look: Look, desk: Desk) -> Stepped:
         return Stepped(poc, (), sentence, is_new=False)
     looks = look.by_treatment.values()
     standing = (
+        *desk.held(poc.slug, poc.newest.phase),
         *(verdict for one in looks for verdict in step_blockers(one.verdicts)),
-        *hold_blockers(poc, plan, look, desk.now),
+        *_hold_blockers(poc, plan.hold, (CONTROL, *look.by_treatment), desk),
     )
     if standing:
         return Stepped(poc, standing, "", is_new=False)
@@ -55,13 +57,27 @@ def widen(poc: Poc, plan: OnlinePlan, look: Look, desk: Desk) -> Stepped:
     return Stepped(write_step(poc, step, desk), (), sentence, is_new=True)
 
 
-def hold_blockers(poc: Poc, plan: OnlinePlan, look: Look, now: Clock) -> tuple[Verdict, ...]:
-    """Return what the step has still to wait for: units, and hours since it was opened."""
-    hours = (now() - poc.newest.at) / timedelta(hours=1)
+def _hold_blockers(
+    poc: Poc, hold: Hold, variants: Sequence[str], desk: Desk
+) -> tuple[Verdict, ...]:
+    """Return what the step has still to wait for: hours and units since it was opened.
+
+    Units that came before it say nothing about it: it may be its width that breaks the tracking.
+    """
+    opened = poc.newest
+    hours = (desk.now() - opened.at) / timedelta(hours=1)
+    with desk.reading as uow:
+        shown = uow.events.shown_since(opened.at, slug=poc.slug, phase=opened.phase)
+    fewest = min(shown.get(variant, 0) for variant in variants)
     waited = Verdict(
-        gate=Gate(kind=GateKind.MIN_DAYS, threshold=plan.hold.min_hours / 24),
-        ruling=Ruling.PASS if hours >= plan.hold.min_hours else Ruling.UNKNOWN,
-        sentence=f"The step has stood {hours:.1f} h of {plan.hold.min_hours:g} h.",
+        gate=Gate(kind=GateKind.MIN_DAYS, threshold=hold.min_hours / 24),
+        ruling=Ruling.PASS if hours >= hold.min_hours else Ruling.UNKNOWN,
+        sentence=f"The step has stood {hours:.1f} h of {hold.min_hours:g} h.",
     )
-    fewest = min(look.by_treatment.values(), key=lambda one: one.snapshot.fewest_units)
-    return blockers((min_units(plan.hold.min_units, fewest.snapshot), waited))
+    gathered = Verdict(
+        gate=Gate(kind=GateKind.MIN_UNITS, threshold=hold.min_units),
+        ruling=Ruling.PASS if fewest >= hold.min_units else Ruling.UNKNOWN,
+        sentence=f"{counted(fewest, 'unit')} in the smallest variant since the step was opened, "
+        f"{hold.min_units:,} needed.",
+    )
+    return blockers((gathered, waited))

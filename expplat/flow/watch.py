@@ -7,8 +7,14 @@ from typing import NamedTuple
 from expplat.domain.decision import Action, Decision
 from expplat.domain.online import Look
 from expplat.domain.poc import Poc, Stage
-from expplat.domain.proposal import OnlinePlan, Proposal
-from expplat.errors import ConflictError
+from expplat.domain.proposal import OnlinePlan
+from expplat.errors import (
+    ConfigurationError,
+    ConflictError,
+    DependencyError,
+    InputError,
+    TryLaterError,
+)
 from expplat.flow.desk import Desk
 from expplat.flow.graduate import conclude
 from expplat.flow.look import decision_of, evidence_of, take_look
@@ -35,22 +41,41 @@ def watch_once(desk: Desk) -> tuple[Watched, ...]:
     """Look at every running test once: roll back what harms, graduate what won, widen the rest.
 
     Another watcher may run beside this one: the history's key lets one of them take each step.
+    A test that cannot be looked at is held, and costs no other test its look.
+
+    Raises:
+        DependencyError: If the database or the brake is out of reach.
+        Exception: What no test should raise, such as a fault in the code; after the others' looks.
     """
     with desk.uow as uow:
         running = [poc for poc in uow.pocs.all() if poc.stage is Stage.PROMOTED]
-        proposals = [desk.proposal_of(poc) for poc in running]
-    return tuple(
-        _watch(poc, proposal, desk) for poc, proposal in zip(running, proposals, strict=True)
-    )
+    watched, faults = [], []
+    for poc in running:
+        try:
+            watched.append(_watch(poc, desk))
+        except (DependencyError, TryLaterError):
+            raise
+        except Exception as fault:  # noqa: BLE001 - raised below, once the others had their look
+            faults.append(fault)
+    if faults:
+        raise faults[0]
+    return tuple(watched)
 
 
-def _watch(poc: Poc, proposal: Proposal, desk: Desk) -> Watched:
+def _watch(poc: Poc, desk: Desk) -> Watched:
+    held = desk.held(poc.slug, poc.newest.phase)
+    if held:
+        return Watched(poc.slug, Action.HOLD, held[0].sentence)
     try:
+        with desk.uow:
+            proposal = desk.proposal_of(poc)
         look = take_look(poc, proposal, desk)
         decision = decision_of(proposal.online, look)
         return _act(poc, proposal.online, look, decision, desk)
     except ConflictError as error:
         return Watched(poc.slug, Action.KEEP_RUNNING, error.message)
+    except (ConfigurationError, InputError) as error:
+        return Watched(poc.slug, Action.HOLD, f"{error.message} {error.hint}")
 
 
 def _act(poc: Poc, plan: OnlinePlan, look: Look, decision: Decision, desk: Desk) -> Watched:

@@ -10,6 +10,7 @@ import pytest
 
 from expplat.adapters.flag_brake import FlagBrake
 from expplat.errors import DependencyError, InputError
+from expplat.flow.ports import Brake
 
 NOON = datetime(2026, 3, 2, 12, 0, 0, 7, tzinfo=UTC)
 
@@ -26,37 +27,35 @@ def test_without_a_folder_nothing_is_closed(brake):
 def test_a_closed_flag_is_closed_for_every_process_since_that_moment(brake, tmp_path):
     brake.close("hybrid_rrf", NOON.astimezone(timezone(timedelta(hours=5))))
 
-    assert FlagBrake(tmp_path / "state" / "closed").closed() == {"hybrid_rrf": NOON}
+    assert FlagBrake(tmp_path / "state" / "closed").closed() == {"hybrid_rrf": Brake(NOON)}
 
 
 def test_closing_again_takes_the_newer_moment(brake):
     brake.close("hybrid_rrf", NOON)
     brake.close("hybrid_rrf", NOON + timedelta(hours=1))
 
-    assert brake.closed() == {"hybrid_rrf": NOON + timedelta(hours=1)}
+    assert brake.closed() == {"hybrid_rrf": Brake(NOON + timedelta(hours=1))}
 
 
-def test_a_released_flag_is_open_and_may_be_released_again(brake):
-    brake.close("hybrid_rrf", NOON)
-    brake.close("reranker", NOON)
-    brake.release("hybrid_rrf")
-    brake.release("hybrid_rrf")
+@pytest.mark.parametrize(("known", "holds"), [(2, [True, True, False]), (None, [True, True, True])])
+def test_a_brake_holds_the_test_that_it_was_pulled_in_and_no_later_one(brake, known, holds):
+    brake.close("hybrid_rrf", NOON, known)
 
-    assert brake.closed() == {"reranker": NOON}
+    found = brake.closed()["hybrid_rrf"]
 
-
-def test_releasing_before_anything_was_closed_is_nothing(brake):
-    brake.release("hybrid_rrf")
-
-    assert brake.closed() == {}
+    assert found == Brake(NOON, known)
+    assert [found.holds(phase) for phase in (1, 2, 3)] == holds
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"yesterday", b"2026-03-02T12:00"])
-def test_a_file_that_says_nothing_sensible_still_closes(brake, tmp_path, content):
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"yesterday", b"2026-03-02T12:00", b"2026-03-02T12:00Z\nlast"]
+)
+def test_a_file_that_says_nothing_sensible_still_closes_every_test(brake, tmp_path, content):
     brake.close("other", NOON)
     (tmp_path / "state" / "closed" / "hybrid_rrf").write_bytes(content)
 
-    assert brake.closed()["hybrid_rrf"].tzinfo is UTC
+    found = brake.closed()["hybrid_rrf"]
+    assert (found.since.tzinfo, found.phase) == (UTC, None)
 
 
 @pytest.mark.parametrize("name", [".hybrid_rrf.0a1b", "README.md", "Hybrid"])
@@ -64,15 +63,13 @@ def test_files_that_are_no_slug_close_nothing(brake, tmp_path, name):
     brake.close("other", NOON)
     (tmp_path / "state" / "closed" / name).write_text(NOON.isoformat())
 
-    assert brake.closed() == {"other": NOON}
+    assert brake.closed() == {"other": Brake(NOON)}
 
 
 @pytest.mark.parametrize("slug", ["", "../etc", "a/b", "A", "a.b", "a\0", "é", "a" * 101, "a\n"])
 def test_a_name_that_is_no_slug_never_touches_a_path(brake, tmp_path, slug):
     with pytest.raises(InputError):
         brake.close(slug, NOON)
-    with pytest.raises(InputError):
-        brake.release(slug)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -94,8 +91,6 @@ def test_a_folder_that_cannot_be_used_is_a_dependency_error(tmp_path):
         brake.close("hybrid_rrf", NOON)
     with pytest.raises(DependencyError, match="cannot be read"):
         brake.closed()
-    with pytest.raises(DependencyError, match="cannot be written"):
-        brake.release("hybrid_rrf")
 
 
 def test_a_file_that_cannot_be_read_is_a_dependency_error(brake, tmp_path):
@@ -116,7 +111,7 @@ def test_a_write_that_fails_leaves_the_flag_as_it_was(brake, monkeypatch, tmp_pa
     with pytest.raises(DependencyError, match="No space"):
         brake.close("hybrid_rrf", NOON + timedelta(hours=1))
 
-    assert brake.closed() == {"hybrid_rrf": NOON}
+    assert brake.closed() == {"hybrid_rrf": Brake(NOON)}
     assert len(list((tmp_path / "state" / "closed").iterdir())) == 1
 
 
@@ -133,7 +128,7 @@ def test_readers_never_meet_a_torn_file_while_others_write(brake):
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):
-        seen.add(brake.closed()["hybrid_rrf"])
+        seen.add(brake.closed()["hybrid_rrf"].since)
     for writer in writers:
         writer.join()
 

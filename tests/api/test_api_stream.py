@@ -94,7 +94,7 @@ def test_the_brake_reaches_streams_and_so_does_its_release(server, walk, platfor
     platform.flags.close("hybrid_rrf", platform.now())
 
     assert eventually(lambda: not events.served("hybrid_rrf")["rules"]) < 1.0
-    platform.flags.release("hybrid_rrf")
+    (platform.settings.state_dir / "closed" / "hybrid_rrf").unlink()
     assert eventually(lambda: events.served("hybrid_rrf")["rules"]) < 1.0
     dates = [payload["dateUpdated"] for payload in events.payloads]
     assert dates == sorted(set(dates))

@@ -65,7 +65,8 @@ class Scripted:
     def __init__(self, uow, snapshots):
         self._uow, self.snapshots = uow, snapshots
         self.events = SimpleNamespace(
-            snapshot=lambda **_: snapshots.pop(0) if len(snapshots) > 1 else snapshots[0]
+            snapshot=lambda **_: snapshots.pop(0) if len(snapshots) > 1 else snapshots[0],
+            shown_since=lambda moment, **_: {"control": 1000, "treatment": 1000},
         )
 
     def __getattr__(self, name):
@@ -87,7 +88,8 @@ def desk(sqlite_uow_factory, tmp_path):
         keep_poc(uow, a_poc(Stage.PROMOTED, evidence={"replay_id": REPORT_ID}))
         uow.commit()
     return Desk(
-        uow=Scripted(uow, [snapshot()]),
+        uow=uow,
+        reading=Scripted(sqlite_uow_factory(), [snapshot()]),
         reader=SimpleNamespace(thaw=lambda _: PROPOSAL),
         flags=FlagBrake(tmp_path / "closed"),
         now=lambda: T0 + timedelta(days=8),
@@ -103,9 +105,9 @@ def newest(desk):
 def edit(desk, table, column, old, new):
     """Change a stored row behind the back of the platform."""
     with desk.uow as uow:
-        uow._uow._connection.execute(text(f"DROP TRIGGER IF EXISTS {table}_refuse_update"))
+        uow._connection.execute(text(f"DROP TRIGGER IF EXISTS {table}_refuse_update"))
         where = f"UPDATE {table} SET {column} = replace({column}, :old, :new)"
-        changed = uow._uow._connection.execute(text(where), {"old": old, "new": new})
+        changed = uow._connection.execute(text(where), {"old": old, "new": new})
         assert changed.rowcount
         uow.commit()
 
@@ -120,7 +122,7 @@ def test_deciding_says_what_the_gates_say_and_lets_nobody_in_or_out(desk):
 
 
 def test_deciding_is_a_look_like_any_other_and_is_written(desk):
-    desk.uow.snapshots[:] = [snapshot(success=(0.40, 0.42))]
+    desk.reading.snapshots[:] = [snapshot(success=(0.40, 0.42))]
 
     decided = decide_now(SLUG, desk=desk)
 
@@ -143,7 +145,7 @@ def test_what_the_watcher_decided_is_identical_when_it_is_made_again(desk, mode,
     plan = replace(PROPOSAL.online, mode=mode, winning=winning)
     proposal = replace(PROPOSAL, online=plan)
     desk = replace(desk, reader=SimpleNamespace(thaw=lambda _: proposal))
-    desk.uow.snapshots[:] = [snapshot(2000, 6.0, (0.4, 0.41)), snapshot(3000, 8.0, success)]
+    desk.reading.snapshots[:] = [snapshot(2000, 6.0, (0.4, 0.41)), snapshot(3000, 8.0, success)]
     watch_once(desk)
     watch_once(desk)
     wanted = Stage.GRADUATED if success[1] > success[0] else Stage.ROLLED_BACK
@@ -160,10 +162,10 @@ def test_what_the_watcher_decided_is_identical_when_it_is_made_again(desk, mode,
 
 
 def test_a_ramp_step_keeps_its_decision_and_can_be_made_again_by_its_position(desk):
-    desk.uow.snapshots[:] = [snapshot(success=(0.40, 0.42))]
+    desk.reading.snapshots[:] = [snapshot(success=(0.40, 0.42))]
     ramp(SLUG, desk=desk)
     ramped = newest(desk)
-    desk.uow.snapshots[:] = [snapshot(4000, 9.0)]
+    desk.reading.snapshots[:] = [snapshot(4000, 9.0)]
     watch_once(desk)
 
     done = replay_decision(SLUG, ramped.position, desk=desk)
@@ -214,8 +216,8 @@ def test_a_decision_that_was_edited_is_found_and_so_is_the_row(desk):
 def test_a_look_that_is_gone_is_said_to_be_gone(desk):
     watch_once(desk)
     with desk.uow as uow:
-        uow._uow._connection.execute(text("DROP TRIGGER looks_refuse_delete"))
-        uow._uow._connection.execute(text("DELETE FROM looks"))
+        uow._connection.execute(text("DROP TRIGGER looks_refuse_delete"))
+        uow._connection.execute(text("DELETE FROM looks"))
         uow.commit()
 
     with pytest.raises(NotFoundError, match="look 0"):

@@ -14,6 +14,7 @@ from expplat.flow.flags import (
     is_holdout_key,
     proposals_needed,
 )
+from expplat.flow.ports import Brake
 from tests.builders import PROPOSAL_SHA256, SLUG, T0, a_poc, a_proposal, a_transition
 
 PROPOSALS = {PROPOSAL_SHA256: a_proposal()}
@@ -27,7 +28,7 @@ def the_flag(poc: Poc, closed=None, proposals=PROPOSALS) -> FlagState:
 
 @pytest.mark.parametrize("stage", [None, Stage.PROPOSED, Stage.REPLAYED, Stage.REJECTED])
 def test_a_poc_that_was_never_promoted_has_no_flag(stage):
-    states = flag_states([a_poc(stage)], PROPOSALS, {SLUG: T0})
+    states = flag_states([a_poc(stage)], PROPOSALS, {SLUG: Brake(T0)})
 
     assert states == ()
 
@@ -71,11 +72,18 @@ def test_a_flag_changes_when_what_it_serves_does_and_not_before():
 
 @pytest.mark.parametrize("stage", [Stage.PROMOTED, Stage.GRADUATED])
 def test_the_brake_closes_a_flag_whatever_the_history_says(stage):
-    state = the_flag(a_poc(stage), closed={SLUG: T0 + DAY})
+    state = the_flag(a_poc(stage), closed={SLUG: Brake(T0 + DAY)})
 
     assert not state.is_test
     assert not state.is_graduated
     assert state.changed_at == T0 + DAY
+
+
+def test_a_brake_of_an_earlier_test_does_not_hold_a_later_one():
+    poc = a_poc(Stage.PROMOTED)
+
+    assert the_flag(poc, closed={SLUG: Brake(T0, phase=0)}).is_test
+    assert not the_flag(poc, closed={SLUG: Brake(T0, phase=1)}).is_test
 
 
 def test_a_test_whose_proposal_cannot_be_read_is_served_closed():

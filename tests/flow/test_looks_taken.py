@@ -17,8 +17,10 @@ from expplat.domain.proposal import Health, Hold
 from expplat.flow.desk import Desk
 from expplat.flow.look import is_news, is_spent, read, take_look
 from expplat.gates.decision import Action, decide, step_blockers
+from expplat.settings import Settings
 from expplat.stats import two_sample
-from tests.builders import SLUG, T0, a_poc, a_proposal, keep_poc
+from expplat.wiring import Platform
+from tests.builders import SLUG, T0, a_poc, a_proposal, an_exposure, keep_poc
 
 PLAN = replace(
     a_proposal().online,
@@ -156,8 +158,10 @@ def test_what_a_reading_decided_stands_until_the_next_that_may_decide(sqlite_uow
         keep_poc(uow, poc)
         uow.commit()
     proposal = replace(a_proposal(), online=PLAN)
+    snapshots = [snapshot(6000, 8, success=(0.4, 0.5)), snapshot(6010, 8.01)]
     desk = Desk(
-        uow=Scripted(uow, [snapshot(6000, 8, success=(0.4, 0.5)), snapshot(6010, 8.01)]),
+        uow=uow,
+        reading=Scripted(sqlite_uow_factory(), lambda **_: snapshots.pop(0)),
         reader=SimpleNamespace(thaw=lambda text: proposal),
         flags=FlagBrake(tmp_path / "closed"),
         now=lambda: T0,
@@ -170,12 +174,37 @@ def test_what_a_reading_decided_stands_until_the_next_that_may_decide(sqlite_uow
     assert second == first
 
 
+def test_events_are_taken_in_while_a_look_adds_them_up(database_url, tmp_path):
+    env = {"EXPPLAT_WORKSPACE": str(tmp_path), "EXPPLAT_DATABASE_URL": database_url}
+    platform = Platform(settings=Settings.from_env(env, tmp_path), now=lambda: T0)
+    poc, proposal = a_poc(Stage.PROMOTED), replace(a_proposal(), online=PLAN)
+    with platform.uow() as uow:
+        keep_poc(uow, poc)
+        uow.commit()
+    desk = platform.desk(by="ada")
+
+    def added_up(**_):
+        with platform.uow() as uow:
+            uow.events.add_exposures([an_exposure("u1", "control")], source="test")
+            uow.commit()
+        return snapshot(6000, 8)
+
+    take_look(poc, proposal, replace(desk, reading=Scripted(desk.reading, added_up)))
+
+    with platform.uow() as uow:
+        assert len(uow.looks.of(poc.slug, 1)) == 1
+        assert uow.events.shown_since(T0 - timedelta(days=1), slug=poc.slug, phase=1) == {
+            "control": 1
+        }
+    platform.sql_engine.dispose()
+
+
 class Scripted:
     """A unit of work whose events add up to what the test says."""
 
-    def __init__(self, uow, snapshots):
+    def __init__(self, uow, snapshot):
         self._uow = uow
-        self.events = SimpleNamespace(snapshot=lambda **_: snapshots.pop(0))
+        self.events = SimpleNamespace(snapshot=snapshot)
 
     def __getattr__(self, name):
         return getattr(self._uow, name)

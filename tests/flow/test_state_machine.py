@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from expplat.adapters.flag_brake import FlagBrake
 from expplat.domain.poc import NEXT, Poc, Stage
-from expplat.errors import DatabaseError, NotFoundError, StageError
+from expplat.errors import ConfigurationError, DatabaseError, NotFoundError, StageError
 from expplat.flow.audit import verify
 from expplat.flow.desk import Desk, Step, write_step
 from expplat.flow.graduate import graduate
@@ -62,6 +62,7 @@ def desk(sqlite_uow_factory, tmp_path):
     reader = SimpleNamespace(thaw=lambda text: a_proposal())
     return Desk(
         uow=sqlite_uow_factory(),
+        reading=sqlite_uow_factory(),
         reader=reader,
         flags=FlagBrake(tmp_path / "closed"),
         now=lambda: T0,
@@ -180,13 +181,50 @@ def test_rolling_back_closes_the_flag_even_where_the_database_is_away(desk):
     assert "closed" in refusal.value.hint
 
 
-def test_a_second_call_of_promote_releases_a_flag_that_an_interruption_left_closed(desk):
+def test_rolling_back_closes_the_flag_also_where_the_schema_is_another(desk):
+    class Newer:
+        def __enter__(self):
+            raise ConfigurationError("The database has schema 9.", hint="Update expplat.")
+
+        def __exit__(self, *error):
+            pass
+
+    with pytest.raises(ConfigurationError) as refusal:
+        rollback(SLUG, reason="harm", desk=replace(desk, uow=Newer()))
+
+    assert set(desk.flags.closed()) == {SLUG}
+    assert refusal.value.hint == "The flag is closed here all the same. Update expplat."
+
+
+def test_promote_repeated_does_not_open_what_the_brake_holds(desk):
     kept(desk, Stage.PROMOTED)
     desk.flags.close(SLUG, T0)
 
-    promote(SLUG, desk=desk, bench=NO_BENCH)
+    again = promote(SLUG, desk=desk, bench=NO_BENCH)
 
-    assert desk.flags.closed() == {}
+    (held,) = again.standing
+    assert held.sentence.startswith("The emergency brake has held the flag closed since 2026")
+    assert set(desk.flags.closed()) == {SLUG}
+
+
+@pytest.mark.parametrize("verb", ["ramp", "graduate"])
+def test_no_step_is_taken_while_the_brake_holds(desk, verb):
+    before = kept(desk, Stage.PROMOTED)
+    desk.flags.close(SLUG, T0)
+
+    outcome = VERBS[verb][0](desk)
+
+    assert "emergency brake" in outcome.standing[0].sentence
+    assert history(desk) == before
+
+
+def test_a_brake_that_was_pulled_in_the_dark_learns_of_which_test_it_was(desk):
+    before = kept(desk, Stage.ROLLED_BACK)
+    desk.flags.close(SLUG, T0)
+
+    rollback(SLUG, reason="again", desk=desk)
+
+    assert desk.flags.closed()[SLUG].phase == before.newest.phase == 1
 
 
 def test_an_edited_row_is_found(desk, sqlite_url):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +26,12 @@ from growthbook.core import eval_feature
 from expplat.adapters.growthbook.payload import Payload, with_date
 
 log = logging.getLogger("expplat.api")
+
+_PATTERN = re.compile(rb'"\$(?:r|notR)egexi?":')
+"""Operators of regular expressions. A careless one, over a text that somebody sends, would hold up
+every thread for minutes."""
+
+_GROUP = b'"$savedGroups":'
 
 _FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What the SDK raises over rules of an upstream, or attributes, that it did not expect."""
@@ -85,17 +92,26 @@ class Evaluator:
     def __init__(self, payload: Payload) -> None:
         self._payload = payload
         self._unit_attributes: dict[str, frozenset[str]] = {}
+        self._parents: dict[str, tuple[str, ...]] = {}
         self._global = GlobalContext(
             options=Options(), saved_groups=json.loads(payload.saved_groups)
         )
-        for flag, rules in json.loads(payload.features).items():
+        groups_match = _PATTERN.search(payload.saved_groups)
+        known = json.loads(payload.features)
+        for flag, rules in known.items():
+            told = _json(rules)
+            if _PATTERN.search(told) or (groups_match and _GROUP in told):
+                log.warning("The flag %r matches a pattern, which only clients evaluate.", flag)
+                continue
             try:
                 feature = features_from_dict({flag: rules})[flag]
                 self._unit_attributes[flag] = _unit_attributes(feature)
+                self._parents[flag] = _parents(feature)
             except _FAULTS:
                 log.warning("The flag %r has rules that cannot be read; it is not evaluated.", flag)
             else:
                 self._global.features[flag] = feature
+        self._leave_out_children_of(known.keys() - self._global.features.keys())
 
     @property
     def flags(self) -> Iterable[str]:
@@ -121,9 +137,18 @@ class Evaluator:
             if name in seen or name not in self._global.features:
                 continue
             seen.add(name)
-            for rule in self._global.features[name].rules:
-                waiting += [str(parent.get("id")) for parent in rule.parentConditions or ()]
+            waiting += self._parents[name]
         return frozenset().union(*(self._unit_attributes[name] for name in seen))
+
+    def _leave_out_children_of(self, absent: Set[str]) -> None:
+        """Leave out what requires a flag that is not evaluated: it would be another variant."""
+        while absent:
+            absent = {
+                flag for flag in self._global.features if not absent.isdisjoint(self._parents[flag])
+            }
+            for flag in absent:
+                log.warning("The flag %r requires one that is not evaluated.", flag)
+                del self._global.features[flag]
 
     def evaluate(self, flag: str, user: User) -> Evaluation | None:
         """Return what a flag is for a user; None where its rules cannot be read."""
@@ -194,6 +219,11 @@ def _unit_attributes(feature: Feature) -> frozenset[str]:
         names |= {rule.hashAttribute} if is_hashed else set()
         names |= {part.get("attribute") or "id" for part in rule.filters or ()}
     return frozenset(name for name in names if isinstance(name, str))
+
+
+def _parents(feature: Feature) -> tuple[str, ...]:
+    parents = [parent for rule in feature.rules for parent in rule.parentConditions or ()]
+    return tuple(str(parent.get("id")) for parent in parents)
 
 
 def _shown(experiment: Experiment[Any], result: Result[Any]) -> Shown:

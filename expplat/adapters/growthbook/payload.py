@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from expplat.adapters.growthbook.rules import feature
 from expplat.flow.flags import FlagState
@@ -26,6 +26,14 @@ class UpstreamFlags:
     saved_groups: Mapping[str, Any] = field(default_factory=dict)
     changed_at: datetime = _EPOCH
     """When it last changed, by its own word, but never later than when we first saw it."""
+
+
+class Served(NamedTuple):
+    """What is remembered of a payload, also over a restart."""
+
+    revision: int
+    content: str
+    """Hash of its flags, experiments and saved groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +55,15 @@ class Payload:
     slugs: frozenset[str] = frozenset()
     """Which of the flags are ours."""
 
+    @property
+    def served(self) -> Served:
+        """What the next payload must know of this one."""
+        return Served(self.revision, hashlib.sha256(b"\0".join(_content(self))).hexdigest())
+
 
 def render(
     states: Iterable[FlagState],
-    previous: Payload | None = None,
+    previous: Served | None = None,
     upstream: UpstreamFlags | None = None,
 ) -> Payload:
     """Return the payload of these flags.
@@ -58,7 +71,8 @@ def render(
     Args:
         states: The flags.
         previous: What was served until now. The same flags give the same payload again; others a
-            revision after it, also where the clocks of two writers disagree or a brake is released.
+            revision after it, also where the clocks of two writers disagree or a brake is taken
+            away: an SDK ignores what has no later date.
         upstream: What is served along with them; None for nothing.
     """
     states = tuple(states)
@@ -76,9 +90,9 @@ def render(
         slugs=frozenset(ours),
     )
     if previous is not None:
-        if _content(previous) == _content(wanted):
-            return previous
-        wanted = replace(wanted, revision=max(wanted.revision, previous.revision + 1))
+        is_same = previous.content == wanted.served.content
+        later = max(wanted.revision, previous.revision + 1)
+        wanted = replace(wanted, revision=previous.revision if is_same else later)
     body = plain_body(wanted)
     return replace(wanted, body=body, etag=etag_of(wanted.revision, body))
 

@@ -9,16 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
-import uuid
-from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from expplat.adapters.durable import sync_folder
+from expplat.adapters.durable import replace_file
 from expplat.adapters.growthbook.encryption import decrypt
 from expplat.adapters.growthbook.payload import UpstreamFlags
 from expplat.errors import DependencyError
@@ -152,22 +148,11 @@ class GrowthBookUpstream:
             "savedGroups": flags.saved_groups,
             "changedAt": flags.changed_at.isoformat(),
         }
-        fresh = self._copy.with_name(f".{uuid.uuid4().hex}")
         try:
-            self._copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                json.dump(stored, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            fresh.replace(self._copy)
-            sync_folder(self._copy.parent)
+            replace_file(self._copy, json.dumps(stored))
         except OSError as error:
             # They are served all the same, until the server ends.
             log.warning("The upstream's flags cannot be kept in %s: %s", self._copy.parent, error)
-        finally:
-            with suppress(OSError):
-                fresh.unlink(missing_ok=True)
 
 
 def _whole(answer: httpx2.Response) -> bytes:
@@ -188,8 +173,9 @@ def _must_be_feature(feature: object) -> None:
         raise ValueError("a feature without rules that can be read")
 
 
-def _content(flags: UpstreamFlags) -> tuple[Mapping[str, Any], list[Any], Mapping[str, Any]]:
-    return flags.features, list(flags.experiments), flags.saved_groups
+def _content(flags: UpstreamFlags) -> str:
+    # As JSON, in which true and 1 are two values.
+    return json.dumps((flags.features, flags.experiments, flags.saved_groups), sort_keys=True)
 
 
 def _useless(what: str) -> DependencyError:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, func, select
 
 from expplat.adapters.sql.bulk import as_written, insert_new
 from expplat.adapters.sql.snapshot import take_snapshot
@@ -107,6 +107,15 @@ class SqlEvents:
                 event = made(**{**row, "properties": json.loads(row["properties"])})
                 found[event.event_id] = event
         return found
+
+    def shown_since(self, moment: datetime, *, slug: str, phase: int) -> Mapping[str, int]:
+        """Return how many units each variant was shown to from a moment on, seen before or not."""
+        shown = (
+            select(exposures.c.variant, func.count(exposures.c.unit.distinct()))
+            .where(exposures.c.slug == slug, exposures.c.phase == phase, exposures.c.at >= moment)
+            .group_by(exposures.c.variant)
+        )
+        return dict(self._connection.execute(shown).all())
 
     def snapshot(
         self,

@@ -7,16 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
 
 from expplat.adapters.growthbook.payload import Payload, UpstreamFlags, render
+from expplat.adapters.growthbook.served_file import ServedFile
 from expplat.adapters.growthbook.upstream import GrowthBookUpstream
 from expplat.domain.poc import Poc
 from expplat.domain.proposal import Proposal
 from expplat.errors import ConfigurationError, DependencyError, InputError
 from expplat.flow.flags import flag_states, proposals_needed
 from expplat.flow.keys import key_id_of
-from expplat.flow.ports import AccessKey, Flags, SpecReader, UnitOfWork, UnitOfWorkFactory
+from expplat.flow.ports import AccessKey, Brake, Flags, SpecReader, UnitOfWork, UnitOfWorkFactory
 
 log = logging.getLogger("expplat.api")
 
@@ -36,6 +36,7 @@ class Feed:
         reader: SpecReader,
         flags: Flags,
         on_change: Callable[[], None],
+        served: ServedFile,
         upstream: GrowthBookUpstream | None = None,
     ) -> None:
         self._uow = uow
@@ -49,13 +50,16 @@ class Feed:
         self._transitions = -1
         self._pocs: tuple[Poc, ...] = ()
         self._proposals: dict[str, Proposal] = {}
-        self._closed: Mapping[str, datetime] = {}
+        self._closed: Mapping[str, Brake] = {}
         self._keys: Mapping[str, AccessKey] = {}
         self._revoked: frozenset[str] = frozenset()
         self._read_at = float("-inf")
         self._is_away = False
         self._is_brake_readable = True
+        self._file = served
+        self._file_lock = threading.Lock()
         self.payload: Payload = render(())
+        self._served = self.payload.served
 
     @property
     def seconds_since_database(self) -> float:
@@ -78,6 +82,7 @@ class Feed:
                 open its port.
         """
         self._closed = self._flags.closed()
+        self._served = self._file.read() or self._served
         if self._upstream is not None:
             self._upstream_flags = self._upstream.kept()
             if self._upstream_flags is None:
@@ -105,7 +110,7 @@ class Feed:
             closed = self._flags.closed()
             is_readable = True
         except DependencyError as error:
-            closed = {poc.slug: poc.newest.at for poc in self._pocs}
+            closed = {poc.slug: Brake(poc.newest.at) for poc in self._pocs}
             is_readable = False
             if self._is_brake_readable:
                 log.error("Every flag is served closed: %s", error.message)
@@ -174,8 +179,11 @@ class Feed:
 
     def _render(self) -> None:
         with self._lock:
-            previous = self.payload
             states = flag_states(self._pocs, self._proposals, self._closed)
-            self.payload = render(states, previous, self._upstream_flags)
-        if self.payload is not previous:
+            payload = render(states, self._served, self._upstream_flags)
+            is_new = payload.etag != self.payload.etag
+            self.payload, self._served = payload, payload.served
+        if is_new:
             self._on_change()
+            with self._file_lock:
+                self._file.keep(self._served)

@@ -124,6 +124,7 @@ STRANGE = {
     "no fields": {},
     "an empty arm": {"rules": [{"variations": [], "key": "k"}], "defaultValue": 3},
     "an unknown parent": {"rules": [{"parentConditions": [{"id": "x"}, {}], "force": 1}]},
+    "parents that are none": {"rules": [{"parentConditions": {"id": "x"}, "force": 1}]},
 }
 
 
@@ -138,3 +139,32 @@ def test_rules_of_an_upstream_that_cannot_be_read_take_no_other_flag_away(name):
 
     reduced = json.loads(evaluator.reduced(user))
     assert reduced["features"][SLUG]["defaultValue"] in ("control", "treatment")
+    assert [evaluator.units_of(flag) for flag in evaluator.flags]
+
+
+SLOW = {"email": {"$regex": "^([a-z0-9]+)+@corp$"}}
+
+
+def test_a_pattern_is_not_matched_here_nor_is_what_hangs_on_it():
+    upstream = UpstreamFlags(
+        features={
+            "slow": {"defaultValue": 0, "rules": [{"condition": {"$not": SLOW}, "force": 1}]},
+            "of_a_group": {
+                "defaultValue": 0,
+                "rules": [{"condition": {"$savedGroups": ["staff"]}, "force": 1}],
+            },
+            "child": {
+                "defaultValue": 0,
+                "rules": [{"parentConditions": [{"id": "slow", "condition": {"value": 1}}]}],
+            },
+            "grandchild": {
+                "defaultValue": 0,
+                "rules": [{"parentConditions": [{"id": "child", "condition": {"value": 1}}]}],
+            },
+            "plain": {"defaultValue": '{"$regex":', "rules": []},
+        },
+        saved_groups={"staff": {"condition": SLOW}},
+    )
+    evaluator = Evaluator(render([a_state(traffic_percent=100.0)], None, upstream))
+
+    assert set(evaluator.flags) == {SLUG, "expplat", "plain"}

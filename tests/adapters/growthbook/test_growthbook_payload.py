@@ -119,7 +119,7 @@ def test_a_new_phase_is_a_new_key_and_a_new_seed():
 def test_the_same_flags_are_the_same_payload_whatever_else_happened():
     before = render([STATE])
 
-    assert render([replace(STATE, changed_at=AT + timedelta(days=1))], before) is before
+    assert render([replace(STATE, changed_at=AT + timedelta(days=1))], before.served) == before
     assert render([STATE]).body == before.body
 
 
@@ -127,7 +127,7 @@ def test_another_payload_has_a_higher_revision_even_where_clocks_disagree():
     before = render([STATE])
     earlier = replace(STATE, traffic_percent=50.0, changed_at=AT - timedelta(days=1))
 
-    after = render([earlier], before)
+    after = render([earlier], before.served)
 
     assert after.revision == before.revision + 1
     assert after.revision > before.revision
@@ -177,8 +177,11 @@ def test_the_newer_of_the_two_changes_is_the_revision():
 def test_each_change_upstream_is_a_new_revision_and_the_same_again_is_none(change):
     before = render([STATE], None, UPSTREAM)
 
-    assert render([STATE], before, replace(UPSTREAM, changed_at=AT)) is before
-    assert render([STATE], before, replace(UPSTREAM, **change)).revision == before.revision + 1
+    again = render([STATE], before.served, replace(UPSTREAM, changed_at=AT))
+    changed = render([STATE], before.served, replace(UPSTREAM, **change))
+
+    assert again == before
+    assert changed.revision == before.revision + 1
 
 
 def test_it_is_known_which_flags_are_ours():

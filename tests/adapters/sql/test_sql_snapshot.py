@@ -315,3 +315,22 @@ def test_the_time_of_a_snapshot_grows_with_the_units_and_not_with_their_square(u
             return time.monotonic() - start
 
     assert seconds(10_000) < 10 * seconds(2_000) + 1
+
+
+def test_units_that_were_shown_since_a_moment_are_counted_once_each(uow_factory):
+    later = T0 + timedelta(days=1)
+    with uow_factory() as uow:
+        uow.events.add_exposures(
+            [
+                an_exposure("early", "control"),
+                an_exposure("twice", "control", event_id="x1", at=later),
+                an_exposure("twice", "control", event_id="x2", at=later + timedelta(hours=1)),
+                an_exposure("other", "treatment", at=later),
+                an_exposure("of_phase_2", "treatment", phase=2, at=later),
+            ],
+            source="k",
+        )
+
+        shown = uow.events.shown_since(later, slug=SLUG, phase=1)
+
+    assert shown == {"control": 1, "treatment": 1}
