@@ -36,12 +36,14 @@ async def identify(service: Service, secret: str | None) -> AccessKey:
 
     Raises:
         KeyRefusedError: If it is missing, unknown or revoked.
+        HTTPException: 429 where the database is asked for more unknown keys than it is to answer.
     """
     if not secret:
         raise KeyRefusedError("This needs a key.", hint="Send it as `Authorization: Bearer <key>`.")
     key = service.feed.find_key(secret)
     if key is not None:
         return key
+    service.rates.admit("flags", "unknown keys")
     uow = service.platform.uow(readonly=True)
     return await guarded(service, partial(check, secret, _KINDS, uow))
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from expplat.cli._entry import command, platform
-from expplat.cli._say import say, say_json
+from expplat.cli._say import say, say_json, warn
 from expplat.cli._words import AsJson
+from expplat.errors import DependencyError, TryLaterError
 
 if TYPE_CHECKING:
     from expplat.flow.watch import Watched
@@ -29,12 +30,18 @@ def register(app: typer.Typer) -> None:
         """Ramp, graduate and roll back by itself.
 
         Looks at every running test, again and again, and does what the evidence asks for.
+        While the database is away it goes on trying; with --once it ends with 3.
         """
         from expplat.flow.watch import WATCHER, watch_once
 
         here = platform()
         while True:
-            _show(watch_once(here.desk(by=WATCHER)), as_json=as_json)
+            try:
+                _show(watch_once(here.desk(by=WATCHER)), as_json=as_json)
+            except (DependencyError, TryLaterError) as error:
+                if once:
+                    raise
+                warn(f"{error.message} The next look is in {every_s:g} s.")
             if once:
                 return
             time.sleep(every_s)
