@@ -12,10 +12,11 @@ HARNESSES := .venv-harnesses
 # Where nothing is timed, tests run on all processors at once; the others one by one, whatever the
 # first have come to.
 UNTIMED := tests/domain tests/flow tests/gates tests/metrics tests/pocs tests/reference tests/stats \
-  tests/adapters/growthbook tests/adapters/pages tests/adapters/spec tests/adapters/table \
-  tests/adapters/tracking tests/api/test_api_malformed.py tests/api/test_api_ofrep.py \
-  tests/api/test_api_remote.py tests/api/test_api_schema.py tests/cli/test_analyze_command.py \
-  tests/cli/test_bad_input.py tests/test_several_treatments.py tests/test_walk.py
+  tests/adapters/growthbook tests/adapters/pages tests/adapters/spec tests/adapters/sql \
+  tests/adapters/table tests/adapters/tracking tests/api/test_api_malformed.py \
+  tests/api/test_api_ofrep.py tests/api/test_api_remote.py tests/api/test_api_schema.py \
+  tests/cli/test_analyze_command.py tests/cli/test_bad_input.py tests/cli/test_replay_killed.py \
+  tests/test_entrance_walk.py tests/test_several_treatments.py tests/test_walk.py
 tested = $(BIN)/pytest $(1) -n auto --dist worksteal $(UNTIMED); first=$$?; \
   $(BIN)/pytest $(1) $(UNTIMED:%=--ignore=%) && exit $$first
 
