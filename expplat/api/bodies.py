@@ -17,6 +17,9 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 
 MAX_UNPACKED_BYTES = 5_000_000
+MAX_PARTS = 16
+"""Of a gzip: each costs a copy of what comes after it."""
+
 MAX_EVENTS = 5_000
 MAX_DEPTH = 32
 """Of a body that is evaluated."""
@@ -51,19 +54,23 @@ async def read_body(request: Request, media_types: Sequence[str]) -> Body:
 
 def unpack(content: bytes) -> bytes:
     """Return what was gzipped, at most five megabytes; 413 for more, 400 for other bytes."""
-    unpacked = b""
+    parts: list[bytes] = []
+    room = MAX_UNPACKED_BYTES
     while content:  # a gzip may be several, one after the other
+        if len(parts) == MAX_PARTS:
+            raise HTTPException(400, f"The gzip has over {MAX_PARTS} parts.")
         inflater = zlib.decompressobj(wbits=31)
         try:
-            unpacked += inflater.decompress(content, MAX_UNPACKED_BYTES + 1 - len(unpacked))
+            parts.append(inflater.decompress(content, room + 1))
         except zlib.error as error:
             raise HTTPException(400, "The body is not gzip.") from error
-        if len(unpacked) > MAX_UNPACKED_BYTES:
+        room -= len(parts[-1])
+        if room < 0:
             raise HTTPException(413, f"Unpacked, the body is over {MAX_UNPACKED_BYTES} bytes.")
         if not inflater.eof:
             raise HTTPException(400, "The gzip is cut off.")
         content = inflater.unused_data
-    return unpacked
+    return b"".join(parts)
 
 
 def read_json(content: bytes) -> object:
@@ -104,10 +111,10 @@ def batch_of(document: object) -> list[object]:
     return document
 
 
-def must_be_few(events: int) -> None:
-    """Refuse a batch of over five thousand events with 413."""
-    if events > MAX_EVENTS:
-        raise HTTPException(413, f"A batch has at most {MAX_EVENTS} events.")
+def must_be_few(events: int, most: int = MAX_EVENTS) -> None:
+    """Refuse a batch of more events with 413."""
+    if events > most:
+        raise HTTPException(413, f"A batch has at most {most} events.")
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from io import BytesIO
+from itertools import islice
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request
@@ -103,7 +105,7 @@ def _sent_at(document: object) -> datetime | None:
 
 
 def _lines(content: bytes) -> list[object]:
-    lines = [line for line in content.split(b"\n", MAX_EVENTS + 1) if line.strip()]
+    lines = [*islice(filter(bytes.strip, BytesIO(content)), MAX_EVENTS + 1)]
     must_be_few(len(lines))
     return [_json_or_nothing(line) for line in lines]
 

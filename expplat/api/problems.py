@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from expplat.errors import (
     ConfigurationError,
     ConflictError,
+    DatabaseError,
     DependencyError,
     ExpplatError,
     FaultsError,
@@ -23,6 +25,8 @@ from expplat.errors import (
     StageError,
     TryLaterError,
 )
+
+log = logging.getLogger("expplat.api")
 
 STATUSES: dict[type[ExpplatError], int] = {
     KeyRefusedError: 401,
@@ -75,6 +79,11 @@ def install_problems(app: FastAPI) -> None:
 async def _on_our_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ExpplatError)
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+    if isinstance(error, DatabaseError):
+        # It names hosts, users and files, and whoever asks may be anybody.
+        log.error("%s %s", error.message, error.hint)
+        detail = "The database is away or refused; the log of the server says what."
+        return problem(status, error.code, detail, "Try again in a moment.")
     more = {}
     if isinstance(error, FaultsError):
         more["faults"] = [

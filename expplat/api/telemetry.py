@@ -47,6 +47,10 @@ DOCUMENTED = {
     },
 }
 
+MAX_MADE = 20_000
+"""Exposures and outcomes of one request: five thousand model calls come to as many. A span may hold
+any number of evaluations, and all of them are kept in one transaction."""
+
 MAX_REASONS = 10
 
 
@@ -74,6 +78,7 @@ async def post_logs(request: Request, service: ServiceDep, key: IngestDep) -> Re
 async def _take(signal: _Signal, request: Request, service: Service, key: AccessKey) -> Response:
     body = await read_body(request, MEDIA_TYPES)
     telemetry = await run_in_threadpool(signal.translate, body, service)
+    must_be_few(sum(event.kind != "ignored" for event in telemetry.events), MAX_MADE)
     receipt = await take_in(service, key, telemetry.events)
     rejected = {telemetry.places[fault.index] for fault in receipt.errors}
     message = _message(receipt.errors, telemetry.notes)

@@ -76,8 +76,16 @@ def checkup() -> ModuleType:
 
 
 def _quarantine(waiting: int) -> str:
+    from expplat.adapters.sql.quarantine import MAX_WAITING
+
     if not waiting:
         return "empty"
+    if waiting >= MAX_WAITING:
+        raise ConfigurationError(
+            f"{waiting} refused events wait, and no more are kept.",
+            hint="`expplat events list` says why; `expplat events replay-failed` takes in what can "
+            "be read by now, and `expplat events discard` gives up what never will be.",
+        )
     return f"{waiting} refused events wait; `expplat events list` says why"
 
 

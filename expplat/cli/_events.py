@@ -1,4 +1,4 @@
-"""`expplat events list|replay-failed`."""
+"""`expplat events list|replay-failed|discard`."""
 
 from __future__ import annotations
 
@@ -70,6 +70,28 @@ def replay_failed_command(
     say(f"{replayed.tried} events tried: {replayed.taken} {taken}, {replayed.known} were known.")
     if replayed.left:
         say(f"Go on waiting: {_counted(replayed.codes)}.")
+
+
+@command(app, "discard")
+def discard_command(
+    code: Annotated[
+        str, typer.Argument(help="The reason, as `events list` counts it: `unknown_experiment`.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let the events that were refused for one reason wait no more.
+
+    They are not tried again and make room for others; their rows stay as history.
+    """
+    from expplat.flow.refused_events import discard
+
+    here = platform()
+    discarded = discard(code, uow=here.uow(), now=here.now, dry_run=dry_run)
+    if as_json:
+        say_json({"code": code, "discarded": discarded})
+        return
+    say(f"{discarded} × {code} {'would be' if dry_run else 'were'} discarded.")
 
 
 def _counted(codes: Mapping[str, int]) -> str:

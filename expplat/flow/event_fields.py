@@ -16,6 +16,9 @@ MAX_PROPERTIES_BYTES = 32_768
 MAX_DEPTH = 16
 MAX_TEXT = 500
 
+MAX_TEXT_BYTES = 1_000
+"""Of a text in UTF-8: a row of PostgreSQL's indexes holds 2,704, and two texts stand in one."""
+
 MAX_BITS = 1100
 """Of a whole number: no float has more than 1,024, and JSON itself knows no limit."""
 
@@ -59,14 +62,14 @@ class EventFields:
         return None
 
     def text(self, field: str, *, missing_code: str = "missing_field") -> str:
-        """Return a field that must be a string of 1 to 500 characters."""
+        """Return a field that must be a string of 1 to 500 characters, of at most 1,000 bytes."""
         value = self.fields.get(field)
         if value is None:
             raise EventError(missing_code, field, f"`{field}` is missing.")
         return _text(value, field)
 
     def optional_text(self, field: str) -> str | None:
-        """Return a field that is a string of 1 to 500 characters, or absent or null."""
+        """Return a field that is such a string, or absent or null."""
         value = self.fields.get(field)
         return None if value is None else _text(value, field)
 
@@ -145,6 +148,9 @@ def _text(value: object, field: str) -> str:
         raise EventError("bad_value", field, f"`{field}` must have 1 to {MAX_TEXT} characters.")
     if not is_storable_text(value):
         raise EventError("bad_value", field, f"`{field}` holds a broken character.")
+    if not value.isascii() and len(value.encode()) > MAX_TEXT_BYTES:
+        message = f"`{field}` must have at most {MAX_TEXT_BYTES} bytes in UTF-8."
+        raise EventError("bad_value", field, message)
     return value
 
 

@@ -15,7 +15,13 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from expplat.domain.online import NO_PROPERTIES, Exposure, Outcome, is_storable
-from expplat.flow.event_fields import MAX_TEXT, EventError, EventFields, is_storable_text
+from expplat.flow.event_fields import (
+    MAX_TEXT,
+    MAX_TEXT_BYTES,
+    EventError,
+    EventFields,
+    is_storable_text,
+)
 from expplat.flow.event_reading import (
     EXPOSURE_FIELDS,
     OUTCOME_FIELDS,
@@ -96,7 +102,10 @@ def _must_be_texts(*columns: Column) -> None:
         if set(map(type, column)) != {str}:
             raise _OddError
         sizes = set(map(len, column))
-        if min(sizes) < 1 or max(sizes) > MAX_TEXT or not is_storable_text("".join(column)):
+        joined = "".join(column)
+        if min(sizes) < 1 or max(sizes) > MAX_TEXT or not is_storable_text(joined):
+            raise _OddError
+        if not joined.isascii() and max(map(len, map(str.encode, column))) > MAX_TEXT_BYTES:
             raise _OddError
 
 

@@ -138,7 +138,10 @@ class Quarantine(Protocol):
     """Events that were refused, kept so that nothing is lost in silence."""
 
     def add(self, events: Sequence[QuarantinedEvent]) -> None:
-        """Keep events that were refused; one that waits here already is kept once."""
+        """Keep events that were refused; one that waits here already is kept once.
+
+        Where very many wait, no other is kept.
+        """
 
     def list(self, *, limit: int = 1000) -> tuple[QuarantinedEvent, ...]:
         """Return the newest events that wait, newest first."""
@@ -150,7 +153,7 @@ class Quarantine(Protocol):
         """Return how many events wait, by the code of the reason."""
 
     def settle(self, numbers: Collection[int], at: datetime) -> None:
-        """Note that events were taken after all; they stay here as history."""
+        """Note that events wait no more: taken after all, or given up; they stay as history."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

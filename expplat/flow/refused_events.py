@@ -1,4 +1,4 @@
-"""Events that were refused: what waits, and another try for each."""
+"""Events that were refused: what waits, another try for each, and an end of waiting."""
 
 from __future__ import annotations
 
@@ -99,6 +99,31 @@ def replay_failed(
         counts.update(map(_word, answers.values()))
         last = page[-1].number if page else None
     return _replayed(counts)
+
+
+def discard(code: str, *, uow: UnitOfWork, now: Clock, dry_run: bool = False) -> int:
+    """Let the events that were refused for one reason wait no more; return how many these are.
+
+    Args:
+        code: The reason, such as `unknown_experiment`.
+        uow: Where they are kept; their rows stay.
+        now: When they are settled.
+        dry_run: Only count them.
+
+    Raises:
+        DatabaseError: If a page could not be committed; the pages before it are.
+    """
+    count, last = 0, 0
+    while True:
+        with uow:
+            page = uow.quarantine.page(after=last, limit=PAGE)
+            numbers = [event.number for event in page if event.code == code]
+            if not dry_run:
+                uow.quarantine.settle(numbers, now())
+                uow.commit()
+        if not page:
+            return count
+        count, last = count + len(numbers), page[-1].number
 
 
 def _try_again(

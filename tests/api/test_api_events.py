@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import func, select
 
 from expplat.adapters.sql.tables import exposures, outcomes
-from expplat.errors import ConfigurationError
+from expplat.api import intake
+from expplat.errors import ConfigurationError, ConflictError
+from expplat.flow import ingest
 from expplat.flow.keys import key_id_of
 from tests.serving import Walk, a_platform, serving
 
@@ -83,6 +85,18 @@ def test_a_body_may_be_one_event_a_line_and_a_broken_line_fails_alone(server, ow
     assert (answer.json()["accepted"], answer.json()["rejected"]) == (3, 1)
     assert answer.json()["errors"][0]["index"] == 1
     assert count(outcomes) == 3
+
+
+@pytest.mark.parametrize("between", ["\n\n", "\r\n\r\n", "\n \n\n"])
+def test_blank_lines_between_events_cost_none_of_them(server, own_headers, count, between):
+    body = between.join(json.dumps(OUTCOME | {"id": f"o{i}"}) for i in range(3_000))
+
+    answer = server.post(
+        "/v1/outcomes", content=body, headers=own_headers | {"Content-Type": "application/x-ndjson"}
+    )
+
+    assert (answer.json()["accepted"], answer.json()["rejected"]) == (3_000, 0)
+    assert count(outcomes) == 3_000
 
 
 def test_a_body_may_be_gzipped(server, own_headers, count):
@@ -226,6 +240,8 @@ def test_a_huge_body_without_a_length_is_refused_too(server, headers):
         (gzip.compress(b"[]")[:-4], 400),
         (gzip.compress(b" " * 3_000_000) * 2, 413),
         (gzip.compress(b"[") + b"more", 400),
+        (gzip.compress(b"[]") + gzip.compress(b" ") * 15, 200),
+        (gzip.compress(b"[]") + gzip.compress(b" ") * 16, 400),
     ],
 )
 def test_gzip_is_unpacked_with_care(server, headers, body, status):
@@ -295,6 +311,27 @@ def test_only_a_hundred_errors_are_told(server, headers):
     answer = server.post("/v1/outcomes", json=[{} for _ in range(250)], headers=headers).json()
 
     assert (answer["rejected"], len(answer["errors"])) == (250, 100)
+
+
+@pytest.mark.parametrize(("conflicts", "status"), [(1, 200), (2, 503)])
+def test_a_batch_whose_writing_was_ended_for_another_is_tried_once_more(
+    server, own_headers, count, monkeypatch, conflicts, status
+):
+    attempts = []
+
+    def take(*events, **how):
+        attempts.append(1)
+        if len(attempts) <= conflicts:
+            raise ConflictError("Another writer was faster.")
+        return ingest.take(*events, **how)
+
+    monkeypatch.setattr(intake, "take", take)
+
+    answer = server.post("/v1/outcomes", json=[OUTCOME], headers=own_headers)
+
+    assert (answer.status_code, len(attempts)) == (status, 2)
+    assert answer.headers.get("retry-after") == (None if status == 200 else "5")
+    assert count(outcomes) == (1 if status == 200 else 0)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import sys
 import httpx2
 import pytest
 
+from expplat.adapters.sql.engine import make_engine, parse_url
+from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
 from expplat.api import health
 from expplat.api.app import create_app_from_env
 from expplat.errors import ConfigurationError, DatabaseError
@@ -65,6 +67,22 @@ def test_flags_are_served_and_braked_while_the_database_is_away(platform, walk, 
         away(False)
         eventually(lambda: client.get("/health").status_code == 200)
         assert not client.get(f"/api/features/{key}").json()["features"]["hybrid_rrf"]["rules"]
+
+
+def test_whoever_asks_during_an_outage_is_not_told_where_the_database_is(
+    platform, monkeypatch, caplog
+):
+    engine = make_engine(parse_url("postgresql://ada:hunter2@127.0.0.1:1/expplat"))
+    with serving(platform) as address:
+        monkeypatch.setattr(platform, "uow", lambda **options: SqlUnitOfWork(engine, **options))
+        answer = httpx2.post(
+            f"{address}/v1/outcomes", json=[], headers={"Authorization": "Bearer eik_unknown"}
+        )
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "database")
+    assert not [word for word in ("127.0.0.1", "ada", "hunter2", "psycopg") if word in answer.text]
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert "ada:***@127.0.0.1:1/expplat" in told
 
 
 def test_a_brake_that_cannot_be_read_closes_every_flag(platform, walk):

@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from sqlalchemy import select
 
 from expplat.adapters.sql.tables import exposures, outcomes
+from expplat.api import telemetry
 from expplat.flow.keys import key_id_of
 
 PROTOBUF = "application/x-protobuf"
@@ -281,6 +282,19 @@ def test_too_many_spans_are_refused(post):
     body = json.dumps(traces(*[{}] * 5_001))
 
     assert post("/v1/traces", body).status_code == 413
+
+
+def test_a_request_that_comes_to_too_many_events_is_refused(post, kept, monkeypatch):
+    monkeypatch.setattr(telemetry, "MAX_MADE", 4)
+    flagged = {"name": "feature_flag", "timeUnixNano": str(time.time_ns()), "attributes": FLAG}
+
+    def status(*events):
+        return post("/v1/traces", traces(a_span(events=events), {}, {})).status_code
+
+    assert status(*[flagged] * 3, {"name": "login"}) == 413
+    assert kept(outcomes) == {}
+    assert status(*[flagged] * 2, {"name": "login"}) == 200
+    assert len(kept(outcomes)) == 2
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -12,6 +12,7 @@ from contextlib import closing
 
 import pytest
 
+from expplat.adapters.sql import quarantine
 from expplat.adapters.sql.migrate import current_revision, downgrade, upgrade
 from tests.serving import free_port
 
@@ -91,3 +92,18 @@ def test_the_doctor_looks_at_what_a_service_stands_on(expplat, database):
     for name in ("integrity", "durability", "partitions", "quarantine", "clock", "disk"):
         assert found[name]["ok"], found[name]
     assert "FULL" in found["durability"]["detail"]
+
+
+def test_the_doctor_says_that_refused_events_are_kept_no_more(expplat, database, monkeypatch):
+    with closing(sqlite3.connect(database)) as opened, opened:
+        opened.execute(
+            "INSERT INTO quarantined_events (source, kind, body, reason, received_at, digest)"
+            " VALUES ('k', 'outcome', '{}', 'bad: x', '2026-06-01 00:00:00.000000', 'd')"
+        )
+    assert expplat.json("doctor")["quarantine"]["ok"]
+
+    monkeypatch.setattr(quarantine, "MAX_WAITING", 1)
+
+    found = expplat.json("doctor")["quarantine"]
+    assert not found["ok"]
+    assert "no more are kept" in found["detail"]

@@ -77,6 +77,15 @@ def test_a_replay_says_what_goes_on_waiting(refused):
     assert "Go on waiting: 2 × unknown_experiment." in done.stdout
 
 
+def test_what_never_will_be_read_is_discarded(refused):
+    assert (
+        "2 × unknown_experiment would be discarded."
+        in run("discard", "unknown_experiment", "--dry-run").stdout
+    )
+    assert json.loads(run("discard", "unknown_experiment", "--json").stdout)["discarded"] == 2
+    assert "No event waits" in run("list").stdout
+
+
 @pytest.mark.parametrize("limit", ["-1", "x", "10001"])
 def test_a_limit_that_is_none_is_refused(platform, limit):
     assert run("list", "--limit", limit).exit_code == 2

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -225,6 +226,8 @@ def test_a_value_is_a_number_or_a_boolean_and_one_by_default(make_uow, value, ke
         ({"unit": 17}, "bad_type", "unit"),
         ({"unit": ""}, "bad_value", "unit"),
         ({"unit": "x" * 501}, "bad_value", "unit"),
+        ({"unit": "語" * 334}, "bad_value", "unit"),
+        ({"id": "語" * 334}, "bad_value", "id"),
         ({"unit": "\ud800"}, "bad_value", "unit"),
         ({"unit": "a\0b"}, "bad_value", "unit"),
         ({"id": 5}, "bad_type", "id"),
@@ -278,6 +281,26 @@ def test_a_broken_outcome_is_refused_with_a_code(make_uow, fields, code):
     receipt = take_outcomes(make_uow, OUTCOME | fields)
 
     assert codes(receipt) == [code]
+
+
+@pytest.mark.parametrize("moment", [{}, {"timestamp": NOW.isoformat()}])
+def test_the_longest_texts_are_kept_by_every_database(make_uow, moment):
+    # By chance, so that they cannot be packed; in one index stand two of them.
+    chance = random.Random(3)
+    longest = ["".join(chr(chance.randrange(0x4E00, 0x9FFF)) for _ in range(333)) for _ in range(3)]
+    event_id, unit, metric = longest
+    exposure = {"id": event_id, "experiment": f"{SLUG}.p2", "variation": 1, "unit": unit} | moment
+    outcome = {"id": event_id, "unit": unit, "metric": metric, "value": 1} | moment
+    shorter = outcome | {"id": "o1", "unit": "u1"}
+    longer = outcome | {"id": "o2", "unit": f"{unit}é", "metric": f"{metric}é"}
+
+    receipts = [
+        take_exposures(make_uow, exposure),
+        take_outcomes(make_uow, shorter, outcome, longer),
+    ]
+
+    assert [receipt.accepted for receipt in receipts] == [1, 2]
+    assert [(fault.code, fault.field) for fault in receipts[1].errors] == [("bad_value", "unit")]
 
 
 @pytest.mark.parametrize("event", [None, 5, "text", [], [EXPOSURE], True])

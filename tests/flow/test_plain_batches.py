@@ -32,7 +32,12 @@ OUTCOME = {
 }
 READ = {"exposure": (EXPOSURE, plain_exposures), "outcome": (OUTCOME, plain_outcomes)}
 
-TEXTS = st.sampled_from(["", "a", "b", "ü", "x" * 500, "x" * 501, "a\0b", "\ud800"])
+TEXTS = st.sampled_from(
+    [
+        *("", "a", "b", "ü", "x" * 500, "x" * 501, "ü" * 500, "語" * 333, "語" * 334, "😀" * 250),
+        *("😀" * 251, "a\0b", "\ud800"),
+    ]
+)
 ODD = st.sampled_from([None, True, 0, 7, -1, 10**400, 1e300, float("nan"), float("inf"), [], {}])
 TIMES = st.sampled_from(
     [
@@ -129,6 +134,14 @@ def test_plain_events_are_read_by_columns(kind):
 
     assert found is not None
     assert [one.properties for one in found] == [{}, {"country": "CH", "page": "search"}]
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_plain_events_may_hold_letters_beyond_ascii(kind):
+    event, read = READ[kind]
+
+    assert read([{**event, "unit": "語" * 333}], event_reading.Tests(Pocs()), arrival())
+    assert read([{**event, "unit": "語" * 334}], event_reading.Tests(Pocs()), arrival()) is None
 
 
 @pytest.mark.parametrize("kind", READ)

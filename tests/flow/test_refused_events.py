@@ -228,6 +228,17 @@ def test_a_body_that_is_no_json_goes_on_waiting(make_uow):
     assert replay(make_uow).left == 1
 
 
+def test_what_was_refused_for_one_reason_may_be_given_up(make_uow):
+    take(make_uow, EARLY, {"unit": 5}, EARLY | {"unit": "u2"})
+
+    def discard(**how):
+        return refused_events.discard("unknown_experiment", uow=make_uow(), now=lambda: NOW, **how)
+
+    assert [discard(dry_run=True), discard(), discard()] == [2, 2, 0]
+    with make_uow() as uow:
+        assert uow.quarantine.codes() == {"missing_field": 1}
+
+
 def test_many_at_once_may_send_the_same_refused_events(make_uow):
     events = [EARLY | {"unit": f"u{i}"} for i in range(120)]
     receipts = []

@@ -1,7 +1,9 @@
 """Many events at once, each id kept once: the fastest way that each database has.
 
-Every way inserts in the order of ids, so that two writers never wait for each other in a circle,
-and says of those ids that they were new which this very transaction has inserted.
+Every way is given the rows in the order of ids, so that two writers hardly ever wait for each other
+in a circle. On PostgreSQL they still may: COPY writes one partition of a table after another. Then
+PostgreSQL ends one of them, which is a ConflictError, and it is for the caller to try again. Those
+ids are said to be new which this very transaction has inserted.
 """
 
 from __future__ import annotations

@@ -163,11 +163,17 @@ def _begin_writing(connection: Connection) -> None:
     assert isinstance(driver, sqlite3.Connection)
     deadline = time.monotonic() + WAIT_S
     driver.execute("PRAGMA busy_timeout = 0")
-    while not driver.in_transaction:
-        try:
-            driver.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise translated(error, connection.engine.url) from error
-            time.sleep(random.uniform(*PAUSE_S))  # noqa: S311 - nothing secret hangs on it
-    driver.execute(BUSY_TIMEOUT)
+    try:
+        while not driver.in_transaction:
+            _try_to_begin(driver, deadline, connection.engine.url)
+    finally:
+        driver.execute(BUSY_TIMEOUT)
+
+
+def _try_to_begin(driver: sqlite3.Connection, deadline: float, url: URL) -> None:
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            raise translated(error, url) from error
+        time.sleep(random.uniform(*PAUSE_S))  # noqa: S311 - nothing secret hangs on it

@@ -144,7 +144,7 @@ class SqlEvents:
 def _once_each(events: Sequence[E]) -> list[E]:
     """Return the first event of each id, in the order of ids.
 
-    Two processes that insert in one order cannot wait for each other.
+    Two processes that insert in one order hardly ever wait for each other.
     """
     first_of_each = {event.event_id: event for event in reversed(events)}
     return [first_of_each[event_id] for event_id in sorted(first_of_each)]

@@ -16,6 +16,9 @@ from expplat.domain.plain import sha256_of
 
 T = TypeVar("T")
 
+MAX_WAITING = 100_000
+"""Events that may wait here: a sender whose events are all refused must not fill the disk."""
+
 NAMED_AT_ONCE = 500
 """Rows that one statement names."""
 
@@ -29,14 +32,17 @@ class Quarantine:
     def add(self, events: Sequence[QuarantinedEvent]) -> None:
         """Keep events that were refused; one that waits here already is kept once.
 
+        Where `MAX_WAITING` wait, no other is kept: it was answered with its reason all the same.
+
         They are inserted in the order of their digests, so that two processes cannot wait for each
         other.
         """
         rows = {row["digest"]: row for row in map(_row, reversed(events))}
         new = sorted(rows.keys() - self._waiting_digests(sorted(rows)))
-        if new:
+        kept = new[: self._room_for(len(new))]
+        if kept:
             statement = insert_or_ignore(self._connection, quarantined_events)
-            self._connection.execute(statement, [rows[digest] for digest in new])
+            self._connection.execute(statement, [rows[digest] for digest in kept])
 
     def list(self, *, limit: int = 1000) -> tuple[QuarantinedEvent, ...]:
         """Return the newest events that wait, newest first."""
@@ -59,7 +65,7 @@ class Quarantine:
         return dict(sorted(counts.items()))
 
     def settle(self, numbers: Collection[int], at: datetime) -> None:
-        """Note that events were taken after all; they stay here as history."""
+        """Note that events wait no more: taken after all, or given up; they stay as history."""
         for some in _in_parts(sorted(numbers)):
             # Without a digest, so that the same event may wait here once more.
             self._connection.execute(
@@ -67,6 +73,19 @@ class Quarantine:
                 .where(quarantined_events.c.number.in_(some))
                 .values(settled_at=at, digest=None)
             )
+
+    def _room_for(self, wanted: int) -> int:
+        """Return how many of so many events there is room for.
+
+        There are no more of them than the highest number says, so that most often none is counted.
+        """
+        newest = self._connection.scalar(select(func.max(quarantined_events.c.number))) or 0
+        if newest + wanted <= MAX_WAITING:
+            return wanted
+        digest = quarantined_events.c.digest
+        some = select(digest).where(digest.is_not(None)).limit(MAX_WAITING).subquery()
+        waiting = self._connection.scalar(select(func.count()).select_from(some)) or 0
+        return min(wanted, MAX_WAITING - waiting)
 
     def _waiting_digests(self, digests: Sequence[str]) -> frozenset[str]:
         """Return which of them wait here; to ask uses up no number, as a refused insert does."""

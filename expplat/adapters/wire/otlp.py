@@ -15,7 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeAlias
 
 from expplat.adapters.wire.otlp_messages import Attributes, Event, Span
 from expplat.adapters.wire.tracked import first_of, text_of, without_nothing
@@ -28,8 +29,9 @@ FLAG_EVENTS = frozenset({"feature_flag.evaluation", "feature_flag"})
 NO_TEST = frozenset({"static", "default", "disabled", "error"})
 """Reasons of an evaluation that assigned nobody."""
 
-AGENTS = frozenset({"create_agent", "invoke_agent", "invoke_workflow", "execute_tool"})
-"""Operations that are made of model calls, which have spans of their own: nothing counts twice."""
+MODEL_CALLS = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
+"""Operations of one model call. Agents are made of such calls, which have spans of their own, so
+that nothing counts twice; retrieval, memory and tools call no model themselves."""
 
 USERS = ("feature_flag.context.id", "user.id", "enduser.id", "session.id")
 """Where the user stands, the best place first."""
@@ -47,6 +49,20 @@ _NAMELESS = Refusal(
 _BACKWARDS = Refusal(
     code=UNTRANSLATABLE, field="endTimeUnixNano", message="The span ends before it begins."
 )
+
+
+class _User(NamedTuple):
+    """Whom something is about."""
+
+    rank: int
+    """Where that stands, as a place in `USERS`; lower is better."""
+
+    name: object
+    is_only: bool = True
+    """Whether no other user stands in as good a place."""
+
+
+_NOBODY = _User(len(USERS), None)
 
 
 @dataclass(slots=True)
@@ -68,7 +84,10 @@ class Telemetry:
 
 
 def translate_spans(spans: Sequence[Span], cost: Cost) -> Telemetry:
-    """Return what spans come to; one that names nobody is about whom its trace is about.
+    """Return what spans come to.
+
+    A span is about whom it names, unless its trace names somebody, and nobody else, in a better
+    place: a server span knows its session, and a flag of the same trace the user it was given to.
 
     Args:
         spans: Of one request.
@@ -78,8 +97,10 @@ def translate_spans(spans: Sequence[Span], cost: Cost) -> Telemetry:
     said = [(span.trace_id, own) for span in spans for own in _all_attributes(span)]
     by_trace = _users(one for one in said if one[0])
     for place, span in enumerate(spans):
-        own = _users(("", attributes) for attributes in _all_attributes(span))
-        user = own.get("") or by_trace.get(span.trace_id)
+        own = min(map(_user_of, _all_attributes(span)), key=attrgetter("rank"))
+        whole = by_trace.get(span.trace_id, _NOBODY)
+        is_better = whole.rank < own.rank and (whole.is_only or own == _NOBODY)
+        user = whole.name if is_better else own.name
         telemetry.add(place, _events_of(span, user, cost, telemetry.notes))
     return telemetry
 
@@ -89,7 +110,7 @@ def translate_records(records: Sequence[Event]) -> Telemetry:
     telemetry = Telemetry()
     by_trace = _users((one.trace_id, one.attributes) for one in records if one.trace_id)
     for place, record in enumerate(records):
-        user = by_trace.get(record.trace_id)
+        user = by_trace.get(record.trace_id, _NOBODY).name
         telemetry.add(place, _exposures_of(record, user, telemetry.notes))
     return telemetry
 
@@ -100,15 +121,24 @@ def _all_attributes(span: Span) -> Iterator[Attributes]:
         yield event.attributes
 
 
-def _users(said: Iterable[tuple[str, Attributes]]) -> dict[str, object]:
+def _users(said: Iterable[tuple[str, Attributes]]) -> dict[str, _User]:
     """Return whom each trace is about: the best of what is said of it, else the first."""
-    best: dict[str, tuple[int, object]] = {}
+    best: dict[str, _User] = {}
     for trace_id, attributes in said:
-        for rank, name in enumerate(USERS):
-            user = attributes.get(name)
-            if user not in (None, "") and rank < best.get(trace_id, (len(USERS), None))[0]:
-                best[trace_id] = (rank, text_of(user))
-    return {trace_id: user for trace_id, (_, user) in best.items()}
+        found, known = _user_of(attributes), best.get(trace_id, _NOBODY)
+        if found.rank < known.rank:
+            best[trace_id] = found
+        elif found.rank == known.rank and found.name != known.name:
+            best[trace_id] = known._replace(is_only=False)
+    return best
+
+
+def _user_of(attributes: Attributes) -> _User:
+    for rank, place in enumerate(USERS):
+        name = attributes.get(place)
+        if name not in (None, ""):
+            return _User(rank, text_of(name))
+    return _NOBODY
 
 
 def _events_of(span: Span, user: object, cost: Cost, notes: Counter[str]) -> Iterator[Incoming]:
@@ -140,11 +170,11 @@ def _exposures_of(event: Event, user: object, notes: Counter[str]) -> Iterator[I
     if variant is None or reason in NO_TEST:
         notes["evaluations outside a test"] += 1
         return
-    own = _users([("", attributes)]).get("", user)
+    own = _user_of(attributes)
     exposure = {
         "experiment": attributes.get("feature_flag.key"),
         "variation": variant,
-        "unit": own,
+        "unit": user if own == _NOBODY else own.name,
         "timestamp": _instant(event.at_ns),
         "properties": {"trace_id": event.trace_id} if event.trace_id else None,
     }
@@ -153,7 +183,9 @@ def _exposures_of(event: Event, user: object, notes: Counter[str]) -> Iterator[I
 
 def _is_model_call(attributes: Attributes) -> bool:
     operation = attributes.get("gen_ai.operation.name")
-    return operation not in AGENTS and any(name.startswith("gen_ai.") for name in attributes)
+    if operation is not None:
+        return operation in MODEL_CALLS
+    return any(name in attributes for name in (*_MODELS, *_INPUT_TOKENS, *_OUTPUT_TOKENS))
 
 
 def _model_call(span: Span, cost: Cost, notes: Counter[str]) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import make_url, text
 
+from expplat.adapters.sql import quarantine
 from expplat.adapters.sql.opening import open_engine
 from expplat.adapters.sql.quarantine import QuarantinedEvent
 from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
@@ -122,6 +123,30 @@ def test_what_is_quarantined_is_listed_newest_first_whatever_it_holds(uow_factor
         assert oldest.body == '{"a": "\\x00\\ud800"}'
         assert oldest.received_at == T0
         assert uow.quarantine.list(limit=1) == (newest,)
+
+
+def test_a_quarantine_that_is_full_keeps_what_waits_and_nothing_else(uow_factory, monkeypatch):
+    monkeypatch.setattr(quarantine, "MAX_WAITING", 3)
+    events = [
+        QuarantinedEvent(source="k", kind="outcome", body=f"{n}", reason="bad: x", received_at=T0)
+        for n in range(6)
+    ]
+
+    def waiting():
+        return {event.body for event in uow.quarantine.list()}
+
+    with uow_factory() as uow:
+        uow.quarantine.add(events[:2])
+        uow.quarantine.add(events[:4])
+        full = waiting()
+        uow.quarantine.add(events[4:])
+
+        assert len(full) == 3
+        assert {"0", "1"} < full == waiting()
+
+        uow.quarantine.settle([uow.quarantine.list()[0].number], T0)
+        uow.quarantine.add(events[4:])
+        assert len(waiting()) == 3
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 700])

@@ -233,6 +233,11 @@ def test_a_writer_that_waits_too_long_is_told_to_try_later(sqlite_url, monkeypat
         pass
 
     assert "Nothing was changed" in refusal.value.hint
+    pooled = [engine.raw_connection() for _ in range(2)]
+    waits = [one.driver_connection.execute("PRAGMA busy_timeout").fetchone() for one in pooled]
+    assert waits == [(5_000,), (5_000,)]
+    for connection in pooled:
+        connection.close()
     engine.dispose()
 
 

@@ -100,11 +100,38 @@ def test_a_model_without_a_price_has_no_dollars_and_a_note():
     assert telemetry.notes == {"calls of 'gpt-test-2026', which has no price": 1}
 
 
-@pytest.mark.parametrize("operation", ["invoke_agent", "execute_tool", "create_agent"])
-def test_an_agent_is_not_counted_beside_the_calls_it_is_made_of(operation):
+@pytest.mark.parametrize(
+    "operation",
+    ["invoke_agent", "execute_tool", "create_agent", "plan", "retrieval", "search_memory", "own"],
+)
+def test_an_operation_that_is_no_model_call_counts_as_none(operation):
     attributes = CHAT | {"gen_ai.operation.name": operation, "user.id": "u1"}
 
     assert outcomes(translated(a_span(attributes=attributes))) == {}
+
+
+@pytest.mark.parametrize("operation", ["chat", "text_completion", "generate_content", "embeddings"])
+def test_every_operation_of_a_model_counts(operation):
+    attributes = {"gen_ai.operation.name": operation, "user.id": "u1"}
+
+    assert outcomes(translated(a_span(attributes=attributes))) == {"llm_latency_ms": 250.0}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "is_call"),
+    [
+        ({"gen_ai.request.model": "m"}, True),
+        ({"gen_ai.response.model": "m"}, True),
+        ({"gen_ai.usage.output_tokens": 0}, True),
+        ({"gen_ai.usage.prompt_tokens": 5}, True),
+        ({"gen_ai.prompt.name": "p", "mcp.method.name": "prompts/get"}, False),
+        ({"gen_ai.conversation.id": "c1"}, False),
+    ],
+)
+def test_without_an_operation_a_model_or_tokens_make_a_model_call(attributes, is_call):
+    telemetry = translated(a_span(attributes=attributes | {"user.id": "u1"}))
+
+    assert ("llm_latency_ms" in outcomes(telemetry)) == is_call
 
 
 def test_a_server_span_is_latency_and_error():
@@ -190,6 +217,29 @@ def test_a_span_without_a_user_takes_that_of_its_trace_in_whatever_order(turned)
     units = {one.event["unit"] for one in telemetry.events if one.kind == "outcome"}
     assert units == {"u1"}
     assert telemetry.notes == {"model calls without a user": 1}
+
+
+def test_a_span_that_knows_its_session_is_about_whom_the_flag_of_its_trace_was_given_to():
+    spans = [
+        a_span(is_server=True, attributes={"session.id": "s9"}),
+        a_span(events=(an_event(attributes=FLAG | {"feature_flag.context.id": "u1"}),)),
+    ]
+
+    telemetry = translated(*spans)
+
+    assert {one.event["unit"] for one in telemetry.events} == {"u1"}
+
+
+@pytest.mark.parametrize("place", ["user.id", "feature_flag.context.id"])
+def test_a_span_is_about_whom_it_names_where_its_trace_is_about_several(place):
+    spans = [
+        a_span(events=(an_event(attributes=FLAG | {"feature_flag.context.id": user}),))
+        for user in ("u1", "u2")
+    ]
+
+    telemetry = translated(*spans, a_span(is_server=True, attributes={place: "u2"}))
+
+    assert {one.event["unit"] for one in telemetry.events if one.kind == "outcome"} == {"u2"}
 
 
 def test_spans_without_a_trace_share_no_user():
