@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, SupportsFloat, TypeVar, Unpack
 
 from expplat.client import _endings
 from expplat.client._events import (
@@ -25,7 +25,8 @@ from expplat.client._guard import Complaints, guarded
 from expplat.client._settings import ClientOptions, read_settings
 from expplat.client._spool import Spool
 from expplat.client._stats import ClientStats, snapshot
-from expplat.client._timing import RequestScope, timed
+from expplat.client._timed import timed
+from expplat.client._timing import RequestScope
 
 if TYPE_CHECKING:
     from expplat.client._flags import Flags
@@ -66,7 +67,7 @@ class Client:
         Raises:
             TypeError: If there is no option of a name.
         """
-        deadline = time.monotonic() + options.get("start_timeout_s", 1.0)
+        started = time.monotonic()
         self.complaints = Complaints()
         self._flags: Flags | None = None
         self._sender: Sender | None = None
@@ -75,8 +76,8 @@ class Client:
         self._dropped = 0
         self._is_closed = self._is_asleep = False
         self._lock = threading.RLock()
-        self._settings = read_settings(url, options, os.environ)
-        self._start(deadline)
+        self._settings = read_settings(url, options, os.environ, self.complaints)
+        self._start(started + self._settings.start_timeout_s)
 
     @guarded(lambda: None)
     def _start(self, deadline: float) -> None:
@@ -132,8 +133,12 @@ class Client:
         evaluation = present.evaluator.evaluate(flag, unit, attributes or {})
         if evaluation is None:
             return None
+        if evaluation.value is not None and not isinstance(evaluation.value, str):
+            message = f"`{flag}` has values that are no text; it is served as control."
+            self.complaints.about("no variant", message)
+            return None
         self._expose(flag, evaluation)
-        if not isinstance(evaluation.value, str):
+        if evaluation.value is None:
             return None
         test = evaluation.test
         return Assignment(
@@ -153,7 +158,7 @@ class Client:
     def outcome(
         self,
         metric: str,
-        value: float = 1.0,
+        value: SupportsFloat = 1.0,
         *,
         unit: str,
         flag: str | None = None,
@@ -164,7 +169,7 @@ class Client:
 
         Args:
             metric: Its name, such as `task_success`.
-            value: A finite number.
+            value: A finite number, also of NumPy or a `Decimal`.
             unit: The unit that was assigned.
             flag: The test it belongs to; None, and it counts for every test that the unit is in.
             properties: Anything else worth keeping, as JSON.
@@ -217,6 +222,8 @@ class Client:
     ) -> Callable[[Callable[P, T]], Callable[P, T]]:
         """Return a decorator that runs each call of a function, plain or async, as a request.
 
+        A generator, plain or async, is timed from its first step to its last.
+
         Args:
             unit: Is called with the arguments of the function, and returns the unit.
             flag: As in `request`.
@@ -257,11 +264,13 @@ class Client:
 
     @guarded(lambda: None)
     def _end(self, timeout_s: float) -> None:
+        if self._is_asleep:
+            # Forked and never used: no threads, no files, and locks that nobody here gives back.
+            return
         if self._flags is not None:
             self._flags.stop()
         if self._sender is not None and self._spool is not None:
-            if not self._is_asleep:
-                self._sender.drain(timeout_s)
+            self._sender.drain(timeout_s)
             self._sender.stop()
             self._spool.close()
 
@@ -309,11 +318,12 @@ class Client:
             return
         with self._lock:
             parts = [part for part in (self._sender, self._flags) if part is not None]
-            if self._is_asleep and not self._is_closed:
+            if self._is_asleep:
                 for part in parts:
                     part.prepare()
-                # `Thread.start` waits until the thread runs, and the service should not.
-                _thread.start_new_thread(_start, (parts,))
+                if not self._is_closed:
+                    # `Thread.start` waits until the thread runs, and the service should not.
+                    _thread.start_new_thread(_start, (parts,))
             self._is_asleep = False
 
     def stats(self) -> ClientStats:

@@ -51,7 +51,9 @@ def _end_all() -> None:
 def _on_sigterm(number: int, _frame: FrameType | None) -> None:
     _end_all()
     signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
+    signal.raise_signal(number)
+    # The first process of a container is spared by the kernel.
+    os._exit(128 + number)
 
 
 def _after_fork() -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, SupportsFloat
 
 from expplat.client._facts import Shown
+from expplat.client._numbers import finite
 
 MAX_TEXT = 500
+MAX_TEXT_BYTES = 1_000
 MAX_EVENT_BYTES = 30_000
 
 _BROKEN = re.compile("[\0\ud800-\udfff]")
@@ -25,11 +26,13 @@ class EventRefusedError(Exception):
 
 
 def is_unit(value: object) -> bool:
-    """Say whether something can be a unit: a string of 1 to 500 characters.
+    """Say whether something can be a unit: a string of 1 to 500 characters, at most 1,000 bytes.
 
     Numbers are not: languages write 0, false and 1.0 in different ways, and would hash them so.
     """
-    return isinstance(value, str) and 1 <= len(value) <= MAX_TEXT and not _BROKEN.search(value)
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT or _BROKEN.search(value):
+        return False
+    return value.isascii() or len(value.encode()) <= MAX_TEXT_BYTES
 
 
 def exposure_line(shown: Shown, flag: str) -> bytes:
@@ -50,7 +53,7 @@ class OutcomeFacts:
     """What happened to a unit."""
 
     metric: str
-    value: float
+    value: SupportsFloat
     unit: str
     flag: str | None = None
     properties: Mapping[str, Any] | None = None
@@ -66,14 +69,16 @@ def outcome_line(facts: OutcomeFacts) -> bytes:
     for name in ("metric", "unit", "flag", "id"):
         value = getattr(facts, name)
         if not is_unit(value) and not (value is None and name in ("flag", "id")):
-            raise EventRefusedError(f"`{name}` must be a string of 1 to {MAX_TEXT} characters")
-    if not isinstance(facts.value, int | float) or not math.isfinite(facts.value):
+            limits = f"1 to {MAX_TEXT} characters and at most {MAX_TEXT_BYTES:,} bytes"
+            raise EventRefusedError(f"`{name}` must be a string of {limits}")
+    number = finite(facts.value)
+    if number is None:
         raise EventRefusedError("`value` must be a finite number")
     event: dict[str, Any] = {
         "id": facts.id or str(uuid.uuid4()),
         "unit": facts.unit,
         "metric": facts.metric,
-        "value": float(facts.value),
+        "value": number,
         "timestamp": _now(),
     }
     if facts.flag is not None:

@@ -21,11 +21,11 @@ def in_a_writable_folder(settings: Settings, complaints: Complaints) -> Settings
     wanted = settings.cache_dir
     try:
         _try(wanted)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         name = f"expplat-client-{os.geteuid()}-{settings.flags_identity}"
-        instead = Path(tempfile.gettempdir()) / name
-        complaints.about("folder", f"{wanted} cannot be written ({error}); {instead} is used.")
         try:
+            instead = Path(tempfile.gettempdir()) / name
+            complaints.about("folder", f"{wanted} cannot be written ({error}); {instead} is used.")
             _try(instead)
             must_be_private_folder(instead)
         except OSError as worse:

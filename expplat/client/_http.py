@@ -94,8 +94,13 @@ class Http:
                 preload_content=False,
                 redirect=False,
             )
-        except (HTTPError, OSError, ValueError) as error:
+        except (HTTPError, OSError) as error:
             raise UnreachableError(f"{self._url} cannot be reached: {error}") from error
+        except ValueError as error:
+            # Its words quote what HTTP cannot carry, which may be a key.
+            what = type(error).__name__
+            message = f"{self._url} cannot be asked: {what}, for the address or a key"
+            raise UnreachableError(message) from error
 
 
 class Stream:

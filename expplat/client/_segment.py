@@ -45,7 +45,7 @@ class Segment:
     def __init__(self, path: Path, file: int, size: int, sent: int) -> None:
         self.path = path
         self.size = size
-        """Bytes of whole lines."""
+        """Bytes of whole lines whose append is over, however it ended."""
 
         self.sent = sent
         """Bytes of lines that the server has."""
@@ -55,6 +55,7 @@ class Segment:
 
         self._file = file
         self._is_dirty = False
+        self._is_new = False
 
     @classmethod
     def create(cls, folder: Path) -> Segment:
@@ -71,11 +72,12 @@ class Segment:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.rename(draft, path)
-            sync_folder(folder)
         except OSError:
             os.close(file)
             raise
-        return cls(path, file, 0, 0)
+        segment = cls(path, file, 0, 0)
+        segment._is_new = True
+        return segment
 
     @classmethod
     def adopt(cls, path: Path) -> Segment | None:
@@ -93,7 +95,7 @@ class Segment:
             # Another may have sent and removed it between our opening and locking.
             if os.fstat(file).st_ino != os.stat(path).st_ino:
                 raise FileNotFoundError(path)
-            segment = cls(path, file, _whole_lines(file), 0)
+            segment = cls(path, file, _whole_lines(file, os.fstat(file).st_size), 0)
         except (OSError, UntrustedFileError) as error:
             os.close(file)
             if isinstance(error, BlockingIOError | FileNotFoundError):
@@ -111,25 +113,48 @@ class Segment:
     def append(self, lines: bytes) -> None:
         """Write whole lines in one call to the system, so that not even a kill loses them.
 
+        A signal handler may break it off at any point, or append something itself in the middle:
+        what counts is what the file holds afterwards.
+
         Raises:
             OSError: If the disk is full or broken; then none of them is kept.
         """
-        written = 0
+        start, written = os.fstat(self._file).st_size, 0
+        if start != _whole_lines(self._file, start):
+            # Half a line that was broken off; ours would become the rest of it.
+            lines = b"\n" + lines
         try:
             while written < len(lines):
                 written += os.write(self._file, lines[written:])
         except OSError:
-            if written:
-                os.ftruncate(self._file, self.size)
+            if written and os.fstat(self._file).st_size == start + written:
+                os.ftruncate(self._file, start)
             raise
-        self.size += len(lines)
-        self._is_dirty = True
+        finally:
+            self._is_dirty = True
+            self._count()
+
+    def seal(self) -> None:
+        """Append nothing more from now on."""
+        self._count()
+        self.is_sealed = True
+
+    def _count(self) -> None:
+        if self._file < 0:
+            return
+        size = _whole_lines(self._file, os.fstat(self._file).st_size)
+        # Whoever interrupted this very line may have counted more already.
+        if size > self.size:
+            self.size = size
 
     def sync(self) -> None:
-        """Wait until the disk has what was appended."""
+        """Wait until the disk has what was appended, and knows that there is such a file."""
         if self._is_dirty and self._file >= 0:
             self._is_dirty = False
             os.fsync(self._file)
+        if self._is_new:
+            self._is_new = False
+            sync_folder(self.path.parent)
 
     def read(self, max_events: int, max_bytes: int) -> Batch:
         """Return the first events that were not sent; at least one, where there is one."""
@@ -143,12 +168,15 @@ class Segment:
         return Batch(tuple(events), max(1, len(lines)) - len(events), end)
 
     def advance(self, end: int) -> None:
-        """Keep in mind, through a crash, that everything up to there was sent."""
-        if self._file < 0:
-            # Somebody else's by now; the server knows what it is sent twice.
-            return
-        write_private(self._sent_path, str(end).encode())
+        """Keep in mind, through a crash, that everything up to there was sent.
+
+        Raises:
+            OSError: If a crash would forget it; nothing is lost, for the server knows every id.
+        """
         self.sent = end
+        # After `close` the file is somebody else's.
+        if self._file >= 0:
+            write_private(self._sent_path, str(end).encode())
 
     def remove(self) -> None:
         """Delete it, and forget how far it was sent."""
@@ -176,12 +204,11 @@ class Segment:
         return offset if 0 <= offset <= self.size else 0
 
 
-def _whole_lines(file: int) -> int:
+def _whole_lines(file: int, size: int) -> int:
     """The size without a line that was cut off by the end of its writer."""
-    size = os.fstat(file).st_size
     position = size
     while position > 0:
-        start = max(0, position - 65_536)
+        start = max(0, position - 4_096)
         found = os.pread(file, position - start, start).rfind(b"\n")
         if found >= 0:
             return start + found + 1

@@ -9,13 +9,15 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from expplat.client._backoff import Backoff
 from expplat.client._guard import Complaints, guarded
 from expplat.client._http import Answer, Http, UnreachableError
+from expplat.client._parking import park
+from expplat.client._private_file import UntrustedFileError
 from expplat.client._segment import Segment
 from expplat.client._settings import Settings
+from expplat.client._signal import Signal
 from expplat.client._spool import Spool
 
 MAX_BATCH_EVENTS = 500
@@ -59,16 +61,16 @@ class Sender:
         self.corrupt = 0
         self._settings = settings
         self._spool = spool
-        self._park = settings.cache_dir / "refused.jsonl"
+        self._refused = settings.cache_dir / "refused.jsonl"
         self.prepare()
 
     def prepare(self) -> None:
         """Make what a forked process cannot share with its parent."""
         pace = self._settings.pace
         self._http = Http(self._settings.url, pace.connect_s, pace.read_s)
-        self._stopping = threading.Event()
-        self._wake = threading.Event()
-        self._hurry = threading.Event()
+        self._stopping = Signal()
+        self._wake = Signal()
+        self._hurry = Signal()
 
     def start(self) -> None:
         """Begin to send, in the background."""
@@ -77,8 +79,7 @@ class Sender:
 
     def wake(self) -> None:
         """Say that there is something to send."""
-        if not self._wake.is_set():
-            self._wake.set()
+        self._wake.set()
 
     def drain(self, timeout_s: float) -> bool:
         """Send everything at once; false if time was over first."""
@@ -158,13 +159,17 @@ class Sender:
             self.corrupt += batch.corrupt
             message = f"{batch.corrupt} lines of {segment.path} are damaged and were left out."
             self.complaints.about("corrupt", message)
-        segment.advance(batch.end)
         self.sent += len(batch.events)
+        try:
+            segment.advance(batch.end)
+        except OSError as error:
+            message = f"The next start may send again what was sent: {error}."
+            self.complaints.about("advance", message)
 
     def _deliver(self, kind: str, events: Sequence[object]) -> None:
         answer = self._post(kind, events)
         if answer.status in FAULTS_OF_THE_BODY:
-            self._split(kind, events, answer)
+            self._send_halves(kind, events, answer)
         elif answer.status in NOT_NOW or answer.status >= 500:
             wait_s = _retry_after_s(answer.headers.get("retry-after", ""))
             raise _LaterError(f"the server answered {answer.status}", wait_s)
@@ -187,15 +192,26 @@ class Sender:
         except UnreachableError as error:
             raise _LaterError(str(error)) from error
 
-    def _split(self, kind: str, events: Sequence[object], answer: Answer) -> None:
+    def _send_halves(self, kind: str, events: Sequence[object], answer: Answer) -> None:
         if len(events) > 1:
             middle = len(events) // 2
             self._deliver(kind, events[:middle])
             self._deliver(kind, events[middle:])
-            return
+        elif _is_our_problem(answer):
+            self._park(kind, events[0], answer.status)
+        else:
+            message = f"somebody before the server answered {answer.status}; check the address"
+            raise _LaterError(message, refused=True)
+
+    def _park(self, kind: str, event: object, status: int) -> None:
+        limit = self._settings.spool_limit_bytes
+        try:
+            is_kept = park(self._refused, [status, kind, event], at_most=limit)
+        except (OSError, UntrustedFileError) as error:
+            raise _LaterError(f"{self._refused} cannot be written: {error}") from error
         self.refused += 1
-        _append_line(self._park, [answer.status, kind, events[0]])
-        message = f"An event was refused with {answer.status}; it lies in {self._park}."
+        what = "it lies in" if is_kept else "it is gone, for there is no more room in"
+        message = f"An event was refused with {status}; {what} {self._refused}."
         self.complaints.about("refused", message)
 
     def _read_receipt(self, answer: Answer, count: int) -> None:
@@ -215,6 +231,17 @@ class Sender:
             self.complaints.about(f"rejected {code}", message)
 
 
+def _is_our_problem(answer: Answer) -> bool:
+    """Whether expplat itself said what is wrong, and nobody in between."""
+    if not answer.headers.get("content-type", "").startswith("application/problem+json"):
+        return False
+    try:
+        document = json.loads(answer.body)
+        return bool(document["type"] == f"urn:expplat:problem:{document['code']}")
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
 def _retry_after_s(text: str) -> float | None:
     """Seconds, or a date; None if it says nothing that can be read."""
     if text.isascii() and text.isdigit() and len(text) < 10:
@@ -225,11 +252,3 @@ def _retry_after_s(text: str) -> float | None:
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(wait_s, 0.0), LONGEST_RETRY_AFTER_S)
-
-
-def _append_line(path: Path, value: object) -> None:
-    try:
-        with open(path, "a", encoding="ascii") as file:
-            file.write(json.dumps(value) + "\n")
-    except OSError as error:
-        raise _LaterError(f"{path} cannot be written: {error}") from error

@@ -7,7 +7,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
+
+from expplat.client._guard import Complaints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,32 +93,60 @@ class Settings:
         return _digest(self.url, self.client_key)
 
 
-def read_settings(url: str | None, options: ClientOptions, env: Mapping[str, str]) -> Settings:
+def read_settings(
+    url: str | None, options: ClientOptions, env: Mapping[str, str], complaints: Complaints
+) -> Settings:
     """Return the settings of these options; the environment fills in what is left out.
+
+    An option of a wrong type is left out too, with a complaint: the service goes on without it.
 
     Raises:
         TypeError: If there is no option of a name.
     """
     if unknown := options.keys() - ClientOptions.__annotations__.keys():
         raise TypeError(f"Client has no option {', '.join(sorted(unknown))}.")
-    address = (url or env.get("EXPPLAT_URL", "")).rstrip("/")
-    client_key = options.get("client_key") or env.get("EXPPLAT_CLIENT_KEY", "")
-    ingest_key = options.get("ingest_key") or env.get("EXPPLAT_INGEST_KEY", "")
-    folder = options.get("cache_dir") or env.get("EXPPLAT_CLIENT_DIR")
+    given = _Given({"url": url} | options, complaints)
+    # A secret that is mounted as a file ends with a line break.
+    address = (given.text("url") or env.get("EXPPLAT_URL", "").strip()).rstrip("/")
+    client_key = given.text("client_key") or env.get("EXPPLAT_CLIENT_KEY", "").strip()
+    ingest_key = given.text("ingest_key") or env.get("EXPPLAT_INGEST_KEY", "").strip()
+    decryption_key = given.text("decryption_key") or env.get("EXPPLAT_DECRYPTION_KEY", "").strip()
+    folder = given.one("cache_dir", (str, Path), env.get("EXPPLAT_CLIENT_DIR", ""))
     own = _state_folder(env) / _digest(address, client_key, ingest_key)
     return Settings(
         url=address,
         client_key=client_key,
         ingest_key=ingest_key,
-        decryption_key=options.get("decryption_key") or env.get("EXPPLAT_DECRYPTION_KEY", ""),
+        decryption_key=decryption_key,
         cache_dir=Path(folder) if folder else own,
-        start_timeout_s=options.get("start_timeout_s", 1.0),
-        handle_sigterm=options.get("handle_sigterm", True),
-        prices=options.get("prices", {}),
-        sync=options.get("sync", False),
-        spool_limit_bytes=options.get("spool_limit_bytes", 256_000_000),
-        pace=options.get("pace", Pace()),
+        start_timeout_s=given.one("start_timeout_s", (int, float), 1.0),
+        handle_sigterm=bool(given.one("handle_sigterm", int, True)),
+        prices=given.one("prices", Mapping, {}),
+        sync=bool(given.one("sync", int, False)),
+        spool_limit_bytes=given.one("spool_limit_bytes", (int, float), 256_000_000),
+        pace=given.one("pace", Pace, Pace()),
     )
+
+
+class _Given:
+    """Options as they were given, which may be of any type; None is as good as left out."""
+
+    def __init__(self, options: Mapping[str, object], complaints: Complaints) -> None:
+        self._options = options
+        self._complaints = complaints
+
+    def text(self, name: str) -> str:
+        text: str = self.one(name, str, "")
+        return text.strip()
+
+    def one(self, name: str, kind: type | tuple[type, ...], default: Any) -> Any:
+        value = self._options.get(name)
+        if value is None or isinstance(value, kind):
+            return default if value is None else value
+        # Without the value, which may be a key.
+        message = f"`{name}` of the client is of a wrong type, {type(value).__name__}; left out."
+        self._complaints.about(f"option {name}", message)
+        return default
 
 
 def _state_folder(env: Mapping[str, str]) -> Path:
@@ -125,4 +155,5 @@ def _state_folder(env: Mapping[str, str]) -> Path:
 
 
 def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    # Bytes of the environment that are no text come as halves of characters.
+    return hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()[:16]

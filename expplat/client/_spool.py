@@ -73,8 +73,7 @@ class Spool:
         for segment in self._segments:
             if not segment.is_done:
                 return segment
-            if segment.is_sealed:
-                self._drop(segment)
+            self._drop_if_over(segment)
         return None
 
     def adopt(self) -> None:
@@ -100,6 +99,7 @@ class Spool:
         with self._lock:
             for segment in self._segments:
                 segment.sync()
+                segment.seal()
                 if segment.is_done:
                     segment.remove()
                 segment.close()
@@ -121,13 +121,16 @@ class Spool:
         if newest is not None and not newest.is_sealed:
             if newest.size < self._segment_bytes:
                 return newest
-            newest.is_sealed = True
+            newest.seal()
         make_private_folder(self._folder)
         segment = Segment.create(self._folder)
         self._segments = (*self._segments, segment)
         return segment
 
-    def _drop(self, segment: Segment) -> None:
+    def _drop_if_over(self, segment: Segment) -> None:
+        # Locked, so that nothing is appended between these questions and the removal.
         with self._lock:
+            if not (segment.is_sealed and segment.is_done):
+                return
             self._segments = tuple(held for held in self._segments if held is not segment)
         segment.remove()

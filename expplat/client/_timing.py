@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextvars
-import functools
-import inspect
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, ParamSpec, Protocol, Self, TypeVar, cast
+from typing import Protocol, Self, SupportsFloat
 
 from expplat.client._guard import Complaints, attempt
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from expplat.client._numbers import finite
 
 
 class Reports(Protocol):
@@ -44,13 +40,13 @@ class RequestScope:
         self._flag = flag
         self._usage = _Usage()
         self._token: contextvars.Token[RequestScope | None] | None = None
+        self._is_part = self._is_over = False
         self._started = 0.0
+        self._stopped: tuple[float, bool] | None = None
 
     def __enter__(self) -> Self:
-        outer = _CURRENT.get()
-        if outer is None or outer._reports is not self._reports:
-            self._token = _CURRENT.set(self)
-        self._started = time.perf_counter()
+        self.begin()
+        self._token = self.step_in()
         return self
 
     def __exit__(
@@ -59,16 +55,47 @@ class RequestScope:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._token is None:
-            return
-        latency_ms = (time.perf_counter() - self._started) * 1000
-        is_error = self.failed or kind is not None
-        attempt(self._reports, "leave", self._leave, lambda: None)
-        attempt(self._reports, "request", lambda: self._report(latency_ms, is_error), lambda: None)
+        self.end(kind)
+        self.step_out(self._token)
 
-    def _leave(self) -> None:
-        if self._token is not None:
-            _CURRENT.reset(self._token)
+    def begin(self) -> None:
+        """Start the clock."""
+        outer = _CURRENT.get()
+        self._is_part = outer is not None and outer.has_room_for(self._reports)
+        self._started = time.perf_counter()
+
+    def has_room_for(self, reports: Reports) -> bool:
+        """Whether a request inside this one is part of it.
+
+        What a request leaves behind, such as a task that outlives it, still has it around itself.
+        """
+        return self._reports is reports and self._unit is not None and self._stopped is None
+
+    def step_in(self) -> contextvars.Token[RequestScope | None] | None:
+        """Have `usage` find this request from here on, if it reports itself."""
+        return None if self._is_part else _CURRENT.set(self)
+
+    def step_out(self, token: contextvars.Token[RequestScope | None] | None) -> None:
+        """Undo it."""
+        if token is not None:
+            attempt(self._reports, "leave", lambda: _CURRENT.reset(token), lambda: None)
+
+    def stop(self) -> None:
+        """Stop the clock and settle whether it failed: the answer is out, whatever follows."""
+        if self._stopped is None:
+            self._stopped = (time.perf_counter() - self._started) * 1000, self.failed
+
+    def end(self, kind: type[BaseException] | None = None) -> None:
+        """Report it.
+
+        Args:
+            kind: The exception that ended it. A generator that is read no further is no failure.
+        """
+        self.failed |= kind is not None and not issubclass(kind, GeneratorExit)
+        self.stop()
+        self._is_over = True
+        if not self._is_part:
+            attempt(self._reports, "request", self._report, lambda: None)
 
     def use(self, model: str | None, amounts: Amounts) -> None:
         """Add what a call of a model took; never raise."""
@@ -77,11 +104,13 @@ class RequestScope:
             price = self._reports.price(model) if model else None
             self._usage.add(amounts, price)
 
-        attempt(self._reports, "usage", add, lambda: None)
+        if not self._is_over:
+            attempt(self._reports, "usage", add, self._usage.spoil)
 
-    def _report(self, latency_ms: float, is_error: bool) -> None:
-        if self._unit is None:
+    def _report(self) -> None:
+        if self._unit is None or self._stopped is None:
             return
+        latency_ms, is_error = self._stopped
         metrics = {"latency_ms": latency_ms, "error": float(is_error)} | self._usage.metrics()
         self._reports.report(self._unit, self._flag, metrics)
         if self._usage.is_unpriced:
@@ -89,7 +118,7 @@ class RequestScope:
             self._reports.complaints.about("price", message)
 
 
-Amounts = tuple[int, int, float | None]
+Amounts = tuple[int | None, int | None, SupportsFloat | None]
 """Input tokens, output tokens, and US dollars if they are known."""
 
 
@@ -98,25 +127,33 @@ class _Usage:
 
     def __init__(self) -> None:
         self.is_unpriced = False
-        self._lock = threading.Lock()
+        self._is_spoiled = False
+        # A signal handler may use a model too.
+        self._lock = threading.RLock()
         self._calls = 0
         self._input_tokens = 0
         self._output_tokens = 0
         self._usd = 0.0
 
     def add(self, amounts: Amounts, price: tuple[float, float] | None) -> None:
-        input_tokens, output_tokens, usd = int(amounts[0]), int(amounts[1]), amounts[2]
+        input_tokens, output_tokens, usd = amounts
+        sent, received = _amount(input_tokens or 0), _amount(output_tokens or 0)
         if usd is None and price is not None:
-            usd = (input_tokens * price[0] + output_tokens * price[1]) / 1_000_000
+            usd = (sent * price[0] + received * price[1]) / 1_000_000
+        dollars = None if usd is None else _amount(usd)
         with self._lock:
             self._calls += 1
-            self._input_tokens += input_tokens
-            self._output_tokens += output_tokens
-            self._usd += usd or 0.0
-            self.is_unpriced |= usd is None
+            self._input_tokens += int(sent)
+            self._output_tokens += int(received)
+            self._usd += dollars or 0.0
+            self.is_unpriced |= dollars is None
+
+    def spoil(self) -> None:
+        """Something could not be added: a sum without it would look whole."""
+        self._is_spoiled = True
 
     def metrics(self) -> dict[str, float]:
-        if not self._calls:
+        if not self._calls or self._is_spoiled:
             return {}
         tokens: dict[str, float] = {
             "input_tokens": self._input_tokens,
@@ -124,6 +161,14 @@ class _Usage:
         }
         # A sum without one of its parts is too small, and would look like a saving.
         return tokens if self.is_unpriced else {**tokens, "cost_usd": self._usd}
+
+
+def _amount(value: object) -> float:
+    number = finite(value)
+    if number is None or number < 0:
+        message = f"{value!r} is no amount; tokens and dollars of the request are left out"
+        raise ValueError(message)
+    return number
 
 
 _CURRENT: contextvars.ContextVar[RequestScope | None] = contextvars.ContextVar(
@@ -134,49 +179,18 @@ _CURRENT: contextvars.ContextVar[RequestScope | None] = contextvars.ContextVar(
 def usage(
     *,
     model: str | None = None,
-    input_tokens: int = 0,
-    output_tokens: int = 0,
-    usd: float | None = None,
+    input_tokens: int | None = 0,
+    output_tokens: int | None = 0,
+    usd: SupportsFloat | None = None,
 ) -> None:
     """Add what a call of a model took to the request that runs now; outside of one, do nothing.
 
     Args:
         model: Finds the price in the `prices` of the client, where `usd` is not given.
-        input_tokens: Tokens sent.
-        output_tokens: Tokens received.
+        input_tokens: Tokens sent; None is none.
+        output_tokens: Tokens received; None is none.
         usd: What it cost, in US dollars.
     """
     scope = _CURRENT.get()
     if scope is not None:
         scope.use(model, (input_tokens, output_tokens, usd))
-
-
-def timed(
-    open_request: Callable[[str | None], RequestScope],
-    unit: Callable[..., str | None],
-    reports: Reports,
-) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Make a decorator that runs each call of a function, plain or async, as a request."""
-
-    def scope_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> RequestScope:
-        found = attempt(reports, "unit", lambda: unit(*args, **kwargs), lambda: None)
-        return open_request(found)
-
-    def decorate(function: Callable[P, T]) -> Callable[P, T]:
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def timed_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with scope_of(args, kwargs):
-                    return await function(*args, **kwargs)
-
-            return cast("Callable[P, T]", timed_coroutine)
-
-        @functools.wraps(function)
-        def timed_function(*args: P.args, **kwargs: P.kwargs) -> T:
-            with scope_of(args, kwargs):
-                return function(*args, **kwargs)
-
-        return timed_function
-
-    return decorate

@@ -3,7 +3,8 @@
     app.add_middleware(ExpplatMiddleware, client=client, unit="x-user-id")
 
 Reported of each request that has a unit, as its outcomes: `latency_ms` until the last byte of the
-answer, `error` (1 for a status of 500 or more, or an exception), and what `usage()` was told.
+answer, `error` (1 for a status of 500 or more, or an exception before that byte), and what
+`usage()` was told, in background tasks too.
 """
 
 from __future__ import annotations
@@ -60,11 +61,16 @@ class ExpplatMiddleware:
         return attempt(self._client, "unit", lambda: self._unit(scope), lambda: None)
 
 
+_CONTENT = ("http.response.body", "http.response.pathsend")
+
+
 def _watching(send: Send, request: RequestScope) -> Send:
     async def watched(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] >= 500:
             request.failed = True
         await send(message)
+        if message["type"] in _CONTENT and not message.get("more_body", False):
+            request.stop()
 
     return watched
 

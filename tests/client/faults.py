@@ -86,6 +86,9 @@ BODIES = {
 }
 """What a faulty server says with a status of 200."""
 
+PROBLEM = b'{"type":"urn:expplat:problem:bad_request","code":"bad_request"}'
+"""How our server says that it cannot read a body."""
+
 FAULTS = ("refused", "hang", "500", *BODIES)
 
 
@@ -186,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         batch = json.loads(gzip.decompress(body))["batch"]
         if self.told.poison in [event["id"] for event in batch]:
-            self._answer(400, b"{}")
+            self._answer(400, PROBLEM, {"Content-Type": "application/problem+json"})
             return
         self.told.receipts.append(len(batch))
         for event in batch:

@@ -6,8 +6,12 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections import Counter
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import func, select
@@ -51,7 +55,9 @@ def test_an_exposure_is_recorded_once_for_a_unit(ready_client, server):
     assert client.stats().kept == 2
 
 
-@pytest.mark.parametrize("unit", [None, 7, True, 1.5, "", "x" * 501, b"u", ["u"], "\ud800", "a\0"])
+@pytest.mark.parametrize(
+    "unit", [None, 7, True, 1.5, "", "x" * 501, "漢" * 400, b"u", ["u"], "\ud800", "a\0"]
+)
 def test_an_odd_unit_gets_the_control_and_is_no_exposure(ready_client, server, unit):
     client = ready_client()
 
@@ -118,6 +124,18 @@ def test_units_in_a_holdout_and_units_outside_are_no_exposures(ready_client, ser
     assert counts == Counter([a.experiment for a in (*in_test, *in_narrow)])
 
 
+def test_a_flag_without_names_of_variants_is_the_control_and_no_exposure(ready_client, server):
+    boolean = {"defaultValue": False, "rules": [rule_of("boolean", 100.0)["rules"][0]]}
+    boolean["rules"][0]["variations"] = [False, True]
+    server.serve(a_payload(features={"boolean": boolean}))
+    client = ready_client()
+
+    assert client.assign("boolean", unit="user-1").source == "default"
+    assert client.flush()
+    assert server.events == {}
+    assert "boolean" in client.stats().last_error
+
+
 def test_a_prerequisite_that_is_in_a_test_is_exposed_too(ready_client, server):
     child = rule_of("child", 100.0)
     child["rules"][0]["parentConditions"] = [
@@ -171,6 +189,37 @@ def test_an_outcome_that_no_server_takes_is_dropped_and_counted(ready_client, se
     assert server.events["x"]["experiment"] == "hybrid_rrf"
 
 
+def test_numbers_of_other_libraries_are_numbers(ready_client, server):
+    numpy = pytest.importorskip("numpy")
+    client = ready_client()
+
+    for value in (numpy.float32(2), numpy.int64(2), Decimal(2), 2):
+        assert client.outcome("m", value, unit="u")
+    for value in (numpy.str_("2"), numpy.float32("nan"), Decimal("Infinity"), 10**400, 2j):
+        assert client.outcome("m", value, unit="u") is False
+
+    assert client.flush()
+    assert [event["value"] for event in server.events.values()] == [2.0] * 4
+    assert client.stats().dropped == 5
+
+
+def test_a_key_from_a_file_may_end_with_a_line_break(ready_client, server):
+    client = ready_client(ingest_key="eik_test\n")
+    client.outcome("m", unit="u", id="o1")
+
+    assert client.flush()
+    assert [*server.events] == ["o1"]
+
+
+def test_a_key_that_cannot_be_sent_is_not_told_to_the_log(ready_client, caplog):
+    client = ready_client(ingest_key="eik_half\nother_half")
+    client.outcome("m", unit="u")
+
+    assert not client.flush(0.5)
+    assert "ValueError" in client.stats().last_error
+    assert "half" not in caplog.text + client.stats().last_error
+
+
 def away_and_back(client, server, seconds):
     """Send events while the collector is away and comes back; return their ids."""
     ids = []
@@ -214,7 +263,7 @@ def test_retry_after_is_waited_for(ready_client, server):
     assert 1.0 <= time.monotonic() - started < 2.5
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 302])
+@pytest.mark.parametrize("status", [401, 403, 404, 302, 400, 413, 422])
 def test_a_wrong_key_or_address_loses_nothing(ready_client, server, status, tmp_path):
     client = ready_client()
     server.answers.extend([(status, {})] * 1)
@@ -247,6 +296,33 @@ def test_a_poisonous_event_is_parked_and_its_neighbours_arrive(ready_client, ser
     status, kind, event = json.loads((tmp_path / "client" / "refused.jsonl").read_text())
     assert (status, kind, event["id"]) == (400, "outcomes", "o13")
     assert client.stats().refused == 1
+
+
+def test_refused_events_lie_where_others_cannot_look_and_not_without_end(
+    ready_client, server, tmp_path
+):
+    client = ready_client(spool_limit_bytes=500)
+    server.poison = "poison"
+    for _ in range(5):
+        client.outcome("m", unit="u", id="poison")
+        assert client.flush()
+
+    refused = tmp_path / "client" / "refused.jsonl"
+    assert client.stats().refused == 5
+    assert 0 < refused.stat().st_size <= 500
+    assert refused.stat().st_mode & 0o777 == 0o600
+    assert "no more room" in client.stats().last_error
+
+
+def test_refused_events_are_not_written_through_a_link(ready_client, server, tmp_path):
+    client = ready_client()
+    (tmp_path / "other").touch()
+    (tmp_path / "client" / "refused.jsonl").symlink_to(tmp_path / "other")
+    server.poison = "poison"
+    client.outcome("m", unit="u", id="poison")
+
+    assert not client.flush(0.5)
+    assert (tmp_path / "other").read_bytes() == b""
 
 
 def test_a_full_spool_drops_the_newest_and_says_so(ready_client, server, tmp_path):
@@ -365,6 +441,65 @@ def test_a_forked_process_has_a_file_of_its_own(ready_client, server, tmp_path):
 
     eventually(lambda: len(server.events) == 201, within_s=12)
     assert len({name.partition("-")[0] for name in server.events}) == 2
+
+
+def test_a_forked_process_that_never_used_the_client_ends(ready_client):
+    client = ready_client()
+    # As a thread may hold it in that moment, which the child does not have.
+    with client._flags._stopping._cond:
+        if (child := os.fork()) == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(5)
+            client.close()
+            os._exit(0)
+
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_signal_handler_may_flush_in_the_middle_of_a_flush(ready_client):
+    client = ready_client()
+
+    def handler(*_):
+        sys.settrace(None)
+        client.flush(0.0)
+        sys.settrace(handler)
+        return handler
+
+    def flush():
+        """As with a signal between any two lines."""
+        sys.settrace(handler)
+        client.flush(0.0)
+        sys.settrace(None)
+
+    thread = threading.Thread(target=flush, daemon=True)
+    thread.start()
+    thread.join(5)
+
+    assert not thread.is_alive()
+
+
+FIRST_PROCESS = """
+import os, signal, sys
+from expplat.client import Client
+client = Client(sys.argv[1], ingest_key="eik_test", cache_dir=sys.argv[2])
+assert os.getpid() == 1 and client.outcome("m", unit="u", id="o1")
+os.kill(1, signal.SIGTERM)
+print("still here")
+"""
+
+
+def test_the_first_process_of_a_container_ends_by_sigterm_too(server, tmp_path):
+    unshare = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+    try:
+        subprocess.run([*unshare, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine makes no containers")
+    command = [*unshare, sys.executable, "-c", FIRST_PROCESS, server.url, str(tmp_path / "client")]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+    assert (done.stdout, done.returncode) == ("", 128 + signal.SIGTERM)
+    assert [*server.events] == ["o1"]
 
 
 def test_a_real_server_takes_exposures_and_outcomes(real, new_client):

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
 import resource
+import threading
 
 import pytest
 
@@ -150,6 +152,140 @@ def test_a_disk_that_is_full_keeps_whole_events_or_none(folder):
     assert all_ids(spool) == ["first", "fourth"]
 
 
+class SoftLimitError(Exception):
+    """What the handler of a time limit raises, wherever the host was."""
+
+
+def break_in(monkeypatch, handler, share=1.0):
+    """Have a signal come while the next write runs, with a share of it written."""
+    write = os.write
+
+    def writing(file, content):
+        written = write(file, content[: int(len(content) * share)])
+        monkeypatch.undo()
+        handler()
+        return written
+
+    monkeypatch.setattr("expplat.client._segment.os.write", writing)
+
+
+@pytest.fixture
+def broken_off(folder, monkeypatch):
+    """A spool with an event that was sent, and then another whose append a signal broke off."""
+
+    def make(share=1.0, tells=()):
+        def handler():
+            for name in tells:
+                assert spool.append([line(name)])
+            raise SoftLimitError
+
+        spool = new_spool(folder, segment_bytes=400)
+        spool.append([line("sent")])
+        assert all_ids(spool) == ["sent"]
+        break_in(monkeypatch, handler, share)
+        with pytest.raises(SoftLimitError):
+            spool.append([line("broken off" * 20)])
+        return spool
+
+    return make
+
+
+def test_an_append_that_a_signal_breaks_off_hides_none_of_the_next(broken_off):
+    spool = broken_off()
+    names = [str(n) for n in range(20)]
+    for name in names:
+        assert spool.append([line(name)])
+
+    assert all_ids(spool) == ["broken off" * 20, *names]
+
+
+def test_what_a_signal_handler_keeps_itself_is_read(broken_off):
+    spool = broken_off(tells=["a", "b"])
+
+    assert all_ids(spool) == ["broken off" * 20, "a", "b"]
+
+
+def test_what_a_signal_handler_keeps_while_the_file_is_measured_is_no_half_line(
+    folder, monkeypatch
+):
+    spool, fstat = new_spool(folder), os.fstat
+    assert spool.append([line("a")])
+
+    def measuring(file):
+        status = fstat(file)
+        monkeypatch.undo()
+        assert spool.append([line("handler")])
+        return status
+
+    monkeypatch.setattr("expplat.client._segment.os.fstat", measuring)
+    assert spool.append([line("b")])
+
+    batch = spool.first_unsent().read(7, 900_000)
+    assert [event["id"] for _, event in batch.events] == ["a", "handler", "b"]
+    assert batch.corrupt == 0
+
+
+def test_half_a_line_that_was_broken_off_takes_no_other_with_it(broken_off):
+    spool = broken_off(share=0.5)
+    assert spool.append([line("next")])
+
+    assert all_ids(spool) == ["next"]
+
+
+def test_an_append_that_a_signal_breaks_off_is_no_reason_to_remove_the_file(broken_off, folder):
+    broken_off().close()
+    heir = new_spool(folder)
+    heir.adopt()
+
+    assert all_ids(heir) == ["broken off" * 20]
+
+
+def test_a_file_that_fills_while_the_sender_looks_at_it_is_not_removed(folder, monkeypatch):
+    spool = new_spool(folder, segment_bytes=len(line("a")) + 1)
+    assert spool.append([line("a")])
+    assert all_ids(spool) == ["a"]
+    is_done = Segment.is_done.fget
+
+    def done_before_the_appends(segment):
+        was_done = is_done(segment)
+        monkeypatch.undo()
+        assert spool.append([line("b")])
+        assert spool.append([line("c")])
+        return was_done
+
+    monkeypatch.setattr(Segment, "is_done", property(done_before_the_appends))
+
+    assert all_ids(spool) + all_ids(spool) == ["b", "c"]
+
+
+def test_a_full_disk_does_not_stop_what_lies_on_it_from_being_sent(new_client, server, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("expplat.client._segment.write_private", full)
+    client = new_client(server.url, client_key=None)
+    for number in range(600):
+        assert client.outcome("m", unit="u", id=f"o{number}")
+
+    assert client.flush()
+    assert sum(server.receipts) == 600
+    assert "No space left" in client.stats().last_error
+
+
+def test_no_call_waits_until_the_disk_knows_of_a_new_file(new_client, server, monkeypatch):
+    waiting = []
+
+    def sync_folder(folder):
+        waiting.append(threading.current_thread().name)
+
+    monkeypatch.setattr("expplat.client._segment.sync_folder", sync_folder)
+    client = new_client(server.url, client_key=None)
+    assert client.outcome("m", unit="u")
+
+    eventually(lambda: waiting)
+    assert waiting == ["expplat_keep_up"]
+
+
 def test_an_event_is_on_disk_when_sync_is_asked_for(folder, monkeypatch):
     synced = []
     monkeypatch.setattr(Segment, "sync", lambda segment: synced.append(segment.size))
@@ -207,6 +343,18 @@ def test_without_a_folder_that_can_be_written_the_one_for_temporary_files_is_use
 
     assert [*server.events] == ["o1"]
     assert "temporary" in caplog.text
+
+
+def test_flags_need_no_folder_at_all(server, tmp_path, monkeypatch):
+    def gettempdir():
+        raise FileNotFoundError("No usable temporary directory found")
+
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr("tempfile.gettempdir", gettempdir)
+    with Client(
+        server.url, client_key=CLIENT_KEY, cache_dir=tmp_path / "file" / "state", pace=QUICK
+    ) as client:
+        assert client.assign("hybrid_rrf", unit="user-1").source == "test"
 
 
 def test_a_closed_client_keeps_what_comes_late_for_the_next(new_client, server):
