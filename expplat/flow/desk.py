@@ -44,7 +44,7 @@ class Desk:
             return ()
         sentence = (
             f"The emergency brake has held the flag closed since {brake.since:%Y-%m-%d %H:%M} UTC: "
-            f"`expplat rollback {slug}`, or take its file away."
+            f"`expplat rollback {slug}`, or remove `closed/{slug}` from the state folder."
         )
         gate = Gate(kind=GateKind.DATA_QUALITY)
         return (Verdict(gate=gate, ruling=Ruling.UNKNOWN, sentence=sentence),)
