@@ -104,6 +104,11 @@ class Settings:
         """
         workspace = _workspace(env, cwd)
         state_dir = Path(env.get("EXPPLAT_STATE_DIR") or workspace / ".expplat").absolute()
+        if "?" in str(state_dir):
+            raise ConfigurationError(
+                f"{state_dir} has a question mark, where addresses of databases end.",
+                hint="Set EXPPLAT_STATE_DIR to another folder, or rename this one.",
+            )
         return cls(
             workspace=workspace,
             state_dir=state_dir,

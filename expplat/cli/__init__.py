@@ -1,5 +1,12 @@
 """Floor 7: the command line. One file a command: words in, one call of the flow, words out."""
 
-from expplat.cli._main import main
+import sys
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Run the command line; whoever interrupts it while it is loaded sees no traceback."""
+    try:
+        from expplat.cli._main import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run()

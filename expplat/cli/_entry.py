@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import sys
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import typer
 
-from expplat.errors import ExpplatError, FaultsError
+from expplat.errors import DependencyError, ExpplatError, FaultsError, InputError
 
 if TYPE_CHECKING:
     from expplat.flow.desk import Desk
@@ -27,6 +28,9 @@ R = TypeVar("R")
 GATE_NOT_PASSED = 1
 OWN_FAULT = 70
 INTERRUPTED = 130
+
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
+"""Of an error that names no file: it is that of what we print to."""
 
 
 def command(app: typer.Typer, name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -46,8 +50,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[P, R]], Callable[
             except (typer.Exit, typer.Abort, BrokenPipeError):
                 raise
             except Exception as error:  # noqa: BLE001  (the entry point: no traceback reaches a user)
-                _own_fault(error)
-                raise typer.Exit(OWN_FAULT) from None
+                raise typer.Exit(_own_fault(error)) from None
 
         app.command(name)(guarded)
         return guarded
@@ -74,7 +77,11 @@ def platform() -> Platform:
     from expplat.settings import Settings
     from expplat.wiring import Platform
 
-    return Platform(settings=Settings.from_env(os.environ, Path.cwd()))
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise InputError("The folder that you stand in is gone.", hint="`cd` to another.") from None
+    return Platform(settings=Settings.from_env(os.environ, here))
 
 
 def desk(platform: Platform) -> Desk:
@@ -91,10 +98,17 @@ def _user() -> str:
         return f"uid {os.getuid()}"
 
 
-def _own_fault(error: Exception) -> None:
+def _own_fault(error: Exception) -> int:
+    """Tell what nobody foresaw; return the exit status."""
+    if isinstance(error, OSError) and error.filename is None and error.errno in UNWRITABLE:
+        reason = f"The answer could not be written: {error.strerror}."
+        complain(DependencyError(reason, hint="`expplat list` says what stands."))
+        return DependencyError.exit_status
     typer.echo(f"error: this is a fault of expplat: {type(error).__name__}: {error}", err=True)
-    typer.echo("  Nothing was committed. EXPPLAT_DEBUG=1 shows where it happened.", err=True)
+    hint = "`expplat list` says what stands. EXPPLAT_DEBUG=1 shows where it happened."
+    typer.echo(f"  {hint}", err=True)
     if os.environ.get("EXPPLAT_DEBUG"):
         import traceback
 
         traceback.print_exception(error, file=sys.stderr)
+    return OWN_FAULT

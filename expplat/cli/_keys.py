@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,9 +81,10 @@ def list_command(as_json: AsJson = False) -> None:
     """List all keys, without their secrets."""
     from expplat.flow import keys
 
-    found = keys.all_keys(uow=platform().uow())
+    found = keys.all_keys(uow=platform().uow(readonly=True))
     if as_json:
-        say_json(found)
+        secret = {"payload_key"}
+        say_json([{n: v for n, v in asdict(key).items() if n not in secret} for key in found])
         return
     table(
         ("id", "kind", "name", "begins with", "flags", "created", "revoked"),

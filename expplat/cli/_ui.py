@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from types import FrameType
+
 import typer
 
 from expplat.cli._entry import command, platform
@@ -27,7 +30,15 @@ def register(app: typer.Typer) -> None:
         address = f"http://{at[0]}:{at[1]}"
         say(f"Pages:  {address}/?key={new.secret}")
         say(f"MLflow: {address}/mlflow/  (open the pages first)")
+        # The server ends well at a signal, and raises it again: the key is to be revoked first.
+        signal.signal(signal.SIGTERM, _end)
+        signal.signal(signal.SIGHUP, lambda number, frame: signal.raise_signal(signal.SIGTERM))
         try:
             serve(*at, watch_every_s=0.0)
         finally:
             keys.revoke(new.key.key_id, uow=here.uow(), now=here.now)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    del frame
+    raise SystemExit(128 + number)

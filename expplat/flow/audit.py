@@ -7,6 +7,8 @@ from typing import NamedTuple
 from expplat.domain.poc import NEXT, ZERO_SHA256, Poc, Stage
 from expplat.flow.ports import UnitOfWork
 
+UNREADABLE = "The row was edited: it says nothing that could be read."
+
 
 class Finding(NamedTuple):
     """A row of a history that is not what was written."""
@@ -27,12 +29,14 @@ class Audit(NamedTuple):
 def verify(*, uow: UnitOfWork) -> Audit:
     """Recompute every hash of every history, and the chain and order between the rows.
 
-    A row that was edited, removed from the middle or put in later is found. What was cut off at
-    the end of a history is not: nothing after it says that it was there.
+    A row that was edited, removed from the middle or put in later is found; a history with a row
+    that cannot be read at all is not looked at further. What was cut off at the end of a history is
+    not found: nothing after it says that it was there.
     """
     with uow:
-        pocs = uow.pocs.all()
-    findings = tuple(finding for poc in pocs for finding in _findings(poc))
+        broken = tuple(Finding(*place, UNREADABLE) for place in uow.pocs.unreadable())
+        pocs = uow.pocs.all(but={finding.slug for finding in broken})
+    findings = (*broken, *(finding for poc in pocs for finding in _findings(poc)))
     return Audit(len(pocs), sum(len(poc.history) for poc in pocs), findings)
 
 

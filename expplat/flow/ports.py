@@ -47,8 +47,11 @@ class Pocs(Protocol):
     def get(self, slug: str) -> Poc:
         """Return the POC of that name, or raise NotFoundError."""
 
-    def all(self) -> tuple[Poc, ...]:
-        """Return every POC, by slug."""
+    def all(self, *, but: Collection[str] = ()) -> tuple[Poc, ...]:
+        """Return every POC, by slug, but those named."""
+
+    def unreadable(self) -> tuple[tuple[str, int], ...]:
+        """Return slug and position of the transitions that cannot be read at all."""
 
     def transitions(self) -> int:
         """Return how many transitions were ever written: the same number is the same histories."""

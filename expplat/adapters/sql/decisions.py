@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
@@ -24,6 +24,8 @@ _OF_ONE_POC = (
     .order_by(transitions.c.position)
 )
 """Made once: every batch of events asks it."""
+
+_ALL = select(transitions).order_by(transitions.c.slug, transitions.c.position)
 
 TURN_ID = 0x7475726E
 """Names the advisory lock of PostgreSQL by which promotions take turns."""
@@ -49,13 +51,24 @@ class SqlPocs:
             )
         return poc
 
-    def all(self) -> tuple[Poc, ...]:
+    def all(self, *, but: Collection[str] = ()) -> tuple[Poc, ...]:
         """Return every POC, by slug; one query, however many there are."""
-        wanted = select(transitions).order_by(transitions.c.slug, transitions.c.position)
-        rows = self._connection.execute(wanted)
+        rows = self._connection.execute(_ALL)
         return tuple(
-            Poc(slug=slug, history=_history(own)) for slug, own in groupby(rows, attrgetter("slug"))
+            Poc(slug=slug, history=_history(own))
+            for slug, own in groupby(rows, attrgetter("slug"))
+            if slug not in but
         )
+
+    def unreadable(self) -> tuple[tuple[str, int], ...]:
+        """Return slug and position of the rows that cannot be read at all: nobody wrote them so."""
+        found = []
+        for row in self._connection.execute(_ALL):
+            try:
+                _transition(dict(row._mapping))
+            except (TypeError, ValueError):
+                found.append((row.slug, row.position))
+        return tuple(found)
 
     def transitions(self) -> int:
         """Return how many transitions were ever written: the same number is the same histories."""

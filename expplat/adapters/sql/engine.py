@@ -68,7 +68,11 @@ def parse_url(url: str) -> URL:
             "EXPPLAT_DATABASE_URL names a SQLite without a file; decisions must outlive a process.",
             hint="Write sqlite:///path/to/file.db.",
         )
-    return address.set(drivername=driver)
+    address = address.set(drivername=driver)
+    password = address.query.get("password")  # where libpq takes it too, and nobody hides it
+    if isinstance(password, str):
+        address = address.difference_update_query(["password"]).set(password=password)
+    return address
 
 
 def database_file(address: URL) -> Path | None:
@@ -110,9 +114,19 @@ def read_revision(engine: Engine) -> str | None:
 
 
 def create_file(file: Path) -> None:
-    """Make an empty SQLite file that only its owner may read, and its folder likewise."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    """Make an empty SQLite file that only its owner may read, and its folder likewise.
+
+    Raises:
+        ConfigurationError: If it cannot be made there.
+    """
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{file} cannot be made: {error.strerror}.",
+            hint="Look at EXPPLAT_STATE_DIR and EXPPLAT_DATABASE_URL, and at who may write there.",
+        ) from error
 
 
 def _postgresql_arguments(address: URL) -> dict[str, Any]:

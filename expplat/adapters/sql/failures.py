@@ -90,7 +90,9 @@ def translated(cause: BaseException, url: URL) -> ExpplatError:
 
 
 def shown(url: URL) -> str:
-    """Return the address without its password."""
+    """Return the address without its passwords."""
+    if "sslpassword" in url.query:
+        url = url.update_query_dict({"sslpassword": "***"})
     return url.render_as_string(hide_password=True)
 
 
