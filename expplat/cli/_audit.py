@@ -21,7 +21,7 @@ def verify_command(as_json: AsJson = False) -> None:
     """Recompute every hash of every history; exit with 1 where a row was changed."""
     from expplat.flow.audit import verify
 
-    audit = verify(uow=platform().uow())
+    audit = verify(uow=platform().uow(readonly=True))
     if as_json:
         findings = [finding._asdict() for finding in audit.findings]
         say_json({**audit._asdict(), "findings": findings})

@@ -59,14 +59,15 @@ def backup_command(
 
 
 def _upgrade(settings: Settings) -> None:
+    """Upgrade, and of a SQLite that changes keep a copy; of many at once, the one that does it."""
     from expplat.adapters.sql import migrate
     from expplat.adapters.sql.engine import database_file, parse_url
 
-    found = migrate.current_revision(settings.database_url)
-    is_file = database_file(parse_url(settings.database_url)) is not None
-    if is_file and found is not None and found < migrate.head_revision():
+    def keep() -> None:
         say(f"The database as it was is kept in {_backup(settings, None).file}.")
-    migrate.upgrade(settings.database_url)
+
+    is_file = database_file(parse_url(settings.database_url)) is not None
+    migrate.upgrade(settings.database_url, keep=keep if is_file else None)
 
 
 def _backup(settings: Settings, to: Path | None) -> Backup:

@@ -18,7 +18,7 @@ from expplat.cli._words import AsJson
 from expplat.errors import ConfigurationError, EngineError, ExpplatError, InputError
 
 if TYPE_CHECKING:
-    from expplat.flow.ports import UnitOfWork
+    from expplat.flow.ports import Flags, UnitOfWork
 
 REACH_S = 5.0
 
@@ -33,8 +33,8 @@ def register(app: typer.Typer) -> None:
     def doctor_command(as_json: AsJson = False) -> None:
         """Check what expplat stands on.
 
-        Workspace, database (integrity, durability, partitions, quarantine, clock, disk, history),
-        prices, MLflow, Ray.
+        Workspace, database (integrity, durability, partitions, triggers, quarantine, clock, disk,
+        history), emergency brake, prices, MLflow, Ray.
         """
         here = platform()
         checks: dict[str, Callable[[], str]] = {
@@ -43,9 +43,11 @@ def register(app: typer.Typer) -> None:
             "integrity": lambda: checkup().integrity(here.sql_engine),
             "durability": lambda: checkup().durability(here.sql_engine),
             "partitions": lambda: checkup().partitions(here.sql_engine),
+            "triggers": lambda: checkup().triggers(here.sql_engine),
             "quarantine": lambda: _quarantine(checkup().waiting_events(here.sql_engine)),
             "clock": lambda: checkup().clock(here.sql_engine, here.now()),
             "disk": lambda: _disk(here.settings.state_dir),
+            "brake": lambda: _brake(here.flags),
             "history": lambda: _history(here.uow(readonly=True)),
             "prices": lambda: f"as of {here.prices.read(here.settings.workspace).as_of}",
             "mlflow": here.tracking.probe,
@@ -99,6 +101,12 @@ def _disk(folder: Path) -> str:
             hint=f"Make room for {LEAST_FREE_BYTES / 1e6:.0f} MB; a full disk stops ingestion.",
         )
     return f"{free / 1e9:.1f} GB free where {folder} lies"
+
+
+def _brake(flags: Flags) -> str:
+    """Say which flags are held closed; a brake that cannot be read is a failure."""
+    held = ", ".join(sorted(flags.closed()))
+    return f"on for {held}" if held else "readable, and on for no flag"
 
 
 def _history(uow: UnitOfWork) -> str:

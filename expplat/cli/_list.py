@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
         from expplat.flow.read import stories, summary
 
         here = platform()
-        found = stories(uow=here.uow(), reader=here.spec_reader)
+        found = stories(uow=here.uow(readonly=True), reader=here.spec_reader)
         if as_json:
             say_json([summary(story) for story in found])
         elif found:

@@ -39,6 +39,7 @@ def serve(host: str | None, port: int | None, *, watch_every_s: float) -> None:
 
     Raises:
         InputError: If the port is in use.
+        DependencyError: If the emergency brake cannot be read.
     """
     import uvicorn
 
@@ -50,7 +51,9 @@ def serve(host: str | None, port: int | None, *, watch_every_s: float) -> None:
         EXPPLAT_PORT=str(at[1]),
         EXPPLAT_WATCH_EVERY_S=str(watch_every_s),
     )
-    platform().sql_engine.dispose()  # a database that is away or unknown is said before we listen
+    # What is away, unknown or unreadable is said before we listen: the database, and the brake.
+    platform().sql_engine.dispose()
+    platform().flags.closed()
     say(f"expplat serves on http://{at[0]}:{at[1]}; Ctrl-C ends it.")
     uvicorn.run(
         "expplat.api.app:create_app_from_env",

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
         from expplat.flow.read import story
 
         here = platform()
-        found = story(slug, uow=here.uow(), reader=here.spec_reader)
+        found = story(slug, uow=here.uow(readonly=True), reader=here.spec_reader)
         if as_json:
             say_json(found)
         else:

@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
         from expplat.flow.read import stories, summary
 
         here = platform()
-        found = stories(uow=here.uow(), reader=here.spec_reader)
+        found = stories(uow=here.uow(readonly=True), reader=here.spec_reader)
         running = tuple(story for story in found if story.poc.stage is Stage.PROMOTED)
         if as_json:
             say_json([summary(story) for story in running])

@@ -14,6 +14,7 @@ import pytest
 
 from expplat.adapters.sql import quarantine
 from expplat.adapters.sql.migrate import current_revision, downgrade, upgrade
+from tests.cli.conftest import SLUG
 from tests.serving import free_port
 
 
@@ -55,6 +56,36 @@ def test_an_upgrade_that_changes_nothing_copies_nothing(expplat, database):
     assert not (database.parent / "backups").exists()
 
 
+def test_of_upgrades_at_once_one_copies_and_none_fails(expplat, database):
+    downgrade(f"sqlite:///{database}", "0001")
+    command = [sys.executable, "-m", "expplat", "db", "upgrade"]
+
+    racing = [
+        subprocess.Popen(command, cwd=expplat.folder, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    told = [process.communicate(timeout=120)[0] for process in racing]
+
+    assert [process.returncode for process in racing] == [0, 0, 0], told
+    assert sum("is kept in" in words for words in told) == 1
+    (made,) = (database.parent / "backups").iterdir()
+    assert current_revision(f"sqlite:///{made}") == "0001"
+    assert current_revision(f"sqlite:///{database}") == "0002"
+
+
+@pytest.mark.parametrize(
+    "words", [["list"], ["show", SLUG], ["status"], ["keys", "list"], ["audit", "verify"]]
+)
+def test_what_only_reads_waits_for_no_writer(expplat, database, words):
+    assert expplat("propose", expplat.file).exit_code == 0
+    with closing(sqlite3.connect(database)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+
+        told = expplat(*words)
+
+    assert told.exit_code == 0, told.output
+
+
 def set_revision(file, revision):
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE expplat_revision SET version_num = ?", (revision,))
@@ -89,7 +120,8 @@ def test_a_service_on_a_damaged_file_does_not_start(expplat, database):
 def test_the_doctor_looks_at_what_a_service_stands_on(expplat, database):
     found = expplat.json("doctor")
 
-    for name in ("integrity", "durability", "partitions", "quarantine", "clock", "disk"):
+    for name in ("integrity", "durability", "partitions", "triggers", "quarantine", "clock",
+                 "disk", "brake"):  # fmt: skip
         assert found[name]["ok"], found[name]
     assert "FULL" in found["durability"]["detail"]
 
@@ -107,3 +139,26 @@ def test_the_doctor_says_that_refused_events_are_kept_no_more(expplat, database,
     found = expplat.json("doctor")["quarantine"]
     assert not found["ok"]
     assert "no more are kept" in found["detail"]
+
+
+def test_a_brake_that_cannot_be_read_is_said_by_the_doctor_and_before_a_service_listens(
+    expplat, database, monkeypatch
+):
+    (database.parent / "closed").write_text("a file in the folder's place")
+    monkeypatch.setattr("uvicorn.run", lambda *_, **__: pytest.fail("it began to serve"))
+
+    found = expplat.json("doctor")["brake"]
+    served = expplat("serve", "--port", free_port())
+
+    assert not found["ok"]
+    assert served.exit_code == 3
+    assert served.stdout == ""
+    for told in (found["detail"], served.stderr):
+        assert "emergency brake" in told
+
+
+def test_the_doctor_names_the_flags_that_are_held_closed(expplat, database):
+    (database.parent / "closed").mkdir()
+    (database.parent / "closed" / SLUG).touch()
+
+    assert SLUG in expplat.json("doctor")["brake"]["detail"]

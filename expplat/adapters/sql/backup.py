@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
+from expplat.adapters.durable import sync_folder
 from expplat.adapters.sql.engine import database_file, parse_url
 from expplat.adapters.sql.failures import shown, translated
 from expplat.adapters.sql.tables import schema
@@ -72,29 +74,56 @@ def backup_name(url: str, revision: str | None, now: datetime) -> str:
 
 @contextmanager
 def _fresh(file: Path) -> Iterator[Path]:
-    """Yield a file beside `file`; give it that name once it is whole and on the disk."""
-    part = file.with_name(f"{file.name}.part")
-    try:
+    """Yield a file beside `file`; give it that name once it is whole and on the disk.
+
+    What a kill leaves behind is in nobody's way: no two copies are written under the same name.
+    """
+    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}.part")
+    with _writing(file):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if file.exists():
             raise FileExistsError
-        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except FileExistsError:
-        raise InputError(
-            f"{file if file.exists() else part} is there already.", hint="Name another file."
-        ) from None
-    except OSError as error:
-        raise InputError(f"{file} cannot be written: {error.strerror}.") from error
+        _make(part)
     try:
         yield part
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        try:
-            os.link(part, file)  # unlike a renaming, it replaces nothing
-        except FileExistsError:
-            raise InputError(f"{file} is there already.", hint="Name another file.") from None
+        with _writing(file):
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            _name(part, file)
+            sync_folder(file.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    """Put it to the user where a file is there already, or cannot be written."""
+    try:
+        yield
+    except FileExistsError:
+        raise InputError(f"{file} is there already.", hint="Name another file.") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be written: {error.strerror}.") from error
+
+
+def _name(part: Path, file: Path) -> None:
+    """Give a copy its name, and replace nothing.
+
+    Raises:
+        FileExistsError: If the name is taken.
+    """
+    try:
+        os.link(part, file)  # unlike a renaming, it replaces nothing
+    except FileExistsError:
+        raise
+    except OSError:  # vfat, exFAT and SMB know no second name of a file
+        _make(file)
+        part.replace(file)
+
+
+def _make(file: Path) -> None:
+    """Make an empty file for its owner alone; a name that is taken is a FileExistsError."""
+    os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _copy(address: URL, source: Path, part: Path, progress: Progress) -> None:

@@ -37,6 +37,9 @@ from expplat.errors import ConflictError
 COPY_FROM = 4
 """Rows from which on COPY is the faster way, measured on new events and on known ones."""
 
+MAY_PUT_ASIDE = select(func.has_database_privilege(func.current_database(), "TEMP"))
+"""Whether a user of PostgreSQL may make temporary tables; asked each time, as rights change."""
+
 Row = tuple[Any, ...]
 """The values of one event, in the order of the table's columns."""
 
@@ -53,12 +56,8 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> fro
         return frozenset()
     if connection.dialect.name == "sqlite":
         return _insert_unknown(connection, table, rows)
-    if len(rows) >= COPY_FROM:
-        return _copy(connection, table, rows)
-    statement = insert_or_ignore(connection, table).returning(table.c.event_id)
-    keys = table.c.keys()
-    named = [dict(zip(keys, row, strict=True)) for row in rows]
-    return frozenset(connection.scalars(statement, named))
+    way = _copy if len(rows) >= COPY_FROM else _insert
+    return way(connection, table, rows)
 
 
 def as_written(connection: Connection) -> Callable[[datetime | None], Any]:
@@ -126,6 +125,14 @@ class _AsText(dict[datetime | None, str | None]):
         return text
 
 
+def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> frozenset[str]:
+    """Insert by statements: the fastest way for a few rows, and one that needs no other table."""
+    statement = insert_or_ignore(connection, table).returning(table.c.event_id)
+    keys = table.c.keys()
+    named = [dict(zip(keys, row, strict=True)) for row in rows]
+    return frozenset(connection.scalars(statement, named))
+
+
 class _Copying(NamedTuple):
     straight: str
     make: Executable
@@ -137,13 +144,15 @@ def _copy(connection: Connection, table: Table, rows: Sequence[Row]) -> frozense
     """Copy the rows into the table; if an id is known, at which COPY stops, by way of another.
 
     The other table is made once a connection and is emptied by every commit; to make one each time
-    would fill the catalogue of the server.
+    would fill the catalogue of the server. A user who may make no temporary table inserts instead.
     """
     statements = _postgresql_statements(table)
     try:
         with connection.begin_nested():
             _stream(connection, statements.straight, rows)
     except ConflictError:
+        if not connection.scalar(MAY_PUT_ASIDE):
+            return _insert(connection, table, rows)
         connection.execute(statements.make)
         _stream(connection, statements.aside, rows)
         return frozenset(connection.scalars(statements.insert))

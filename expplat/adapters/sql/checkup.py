@@ -9,9 +9,10 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import URL, Connection, Engine, func, select, text
 
 from expplat.adapters.sql.engine import READONLY, database_file
+from expplat.adapters.sql.failures import shown
 from expplat.adapters.sql.tables import UtcDateTime, exposures, outcomes, quarantined_events
 from expplat.errors import ConfigurationError, DatabaseError
 
@@ -21,13 +22,41 @@ LARGEST_SKEW_S = 60.0
 STEPS_BETWEEN_LOOKS = 100_000
 """Steps of SQLite's machine between two looks at the clock."""
 
+QUICKLY = "PRAGMA quick_check(3)"
+THOROUGHLY = "PRAGMA integrity_check(3)"
 
-def refuse_damaged(file: Path, *, within_s: float) -> bool:
+PARTITIONS = 8
+"""Of each table of events, on PostgreSQL."""
+
+WRITTEN_ONCE = ("proposals", "transitions", "looks", "exposures", "outcomes")
+"""The tables whose rows the database itself refuses to change, by triggers."""
+
+
+def unknown_schema(address: URL, found: str | None, known: str) -> ConfigurationError:
+    """Return what to say of a database whose schema is not the one that this version knows."""
+    if found is None:
+        return ConfigurationError(
+            f"The database {shown(address)} has no tables of expplat.",
+            hint="Run `expplat db upgrade`.",
+        )
+    if found > known:
+        return ConfigurationError(
+            f"The database has schema {found}; this version of expplat knows {known}.",
+            hint="Install the version of expplat that the others use.",
+        )
+    return ConfigurationError(
+        f"The database has schema {found}; this version of expplat needs {known}.",
+        hint="Run `expplat db upgrade`.",
+    )
+
+
+def refuse_damaged(file: Path, *, within_s: float, by: str = QUICKLY) -> bool:
     """Look through a SQLite file for damage.
 
     Args:
         file: The database.
         within_s: Seconds to look for; a file that is too large for them is taken as it is.
+        by: `QUICKLY`, or `THOROUGHLY`, which also holds each index against its table.
 
     Returns:
         Whether all of it was looked at.
@@ -39,7 +68,7 @@ def refuse_damaged(file: Path, *, within_s: float) -> bool:
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)) as opened:
             opened.set_progress_handler(lambda: time.monotonic() > deadline, STEPS_BETWEEN_LOOKS)
-            found = [str(row[0]) for row in opened.execute("PRAGMA quick_check(3)")]
+            found = [str(row[0]) for row in opened.execute(by)]
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
             return False
@@ -63,8 +92,8 @@ def integrity(engine: Engine) -> str:
     if file is None:
         checksums = _settings(engine)["data_checksums"]
         return f"left to PostgreSQL, with checksums {checksums}"
-    refuse_damaged(file, within_s=float("inf"))
-    return "no damage found in any page"
+    refuse_damaged(file, within_s=float("inf"), by=THOROUGHLY)
+    return "no damage found in any page or index"
 
 
 def durability(engine: Engine) -> str:
@@ -110,11 +139,45 @@ def partitions(engine: Engine) -> str:
             for table in (exposures, outcomes)
         }
     found = ", ".join(f"{name} in {count}" for name, count in counts.items())
-    if set(counts.values()) != {8}:
+    if set(counts.values()) != {PARTITIONS}:
         raise ConfigurationError(
-            f"Partitions are missing: {found}, each needs 8.", hint="Restore a backup."
+            f"Partitions are missing: {found}, each needs {PARTITIONS}.", hint="Restore a backup."
         )
     return found
+
+
+def triggers(engine: Engine) -> str:
+    """Say whether the database still refuses to change what is written once.
+
+    Raises:
+        ConfigurationError: If a trigger is missing or off.
+    """
+    missing = missing_triggers(engine)
+    if missing:
+        raise ConfigurationError(
+            f"Rows that are written once can be changed: no trigger {', no '.join(missing)}.",
+            hint="Somebody took them away. Look what was changed (`expplat audit verify`), and "
+            "restore a backup.",
+        )
+    return "what is written once cannot be changed"
+
+
+def missing_triggers(engine: Engine) -> tuple[str, ...]:
+    """Return the triggers that keep rows as they were written and are not there, or are off."""
+    if database_file(engine.url):
+        wanted = [f"{table}_refuse_{act}" for table in WRITTEN_ONCE for act in ("UPDATE", "DELETE")]
+        query = "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
+    else:
+        parts = [f"{table.name}_p{n}" for table in (exposures, outcomes) for n in range(PARTITIONS)]
+        wanted = [f"{table}_written_once" for table in (*WRITTEN_ONCE, *parts)]
+        query = (
+            "SELECT tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
+            " WHERE pg_table_is_visible(tgrelid) AND tgname = relname || '_written_once'"
+            " AND tgenabled IN ('O', 'A')"
+        )
+    with engine.connect().execution_options(**{READONLY: True}) as connection:
+        found = set(connection.scalars(text(query)))
+    return tuple(name for name in wanted if name not in found)
 
 
 def clock(engine: Engine, now: datetime) -> str:

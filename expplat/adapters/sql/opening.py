@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import URL, Engine
+from sqlalchemy import Engine
 
+from expplat.adapters.sql.checkup import unknown_schema
 from expplat.adapters.sql.engine import database_file, make_engine, parse_url, read_revision
-from expplat.adapters.sql.failures import shown
-from expplat.errors import ConfigurationError
 
 HEAD_REVISION = "0002"
 """The schema that this version works with; a test holds it against the newest migration."""
@@ -26,7 +25,7 @@ def open_engine(url: str, *, create: bool) -> Engine:
     address = parse_url(url)
     file = database_file(address)
     if file and not file.exists() and not create:
-        raise _unknown_schema(address, None)
+        raise unknown_schema(address, None, HEAD_REVISION)
     engine = make_engine(address)
     found = None if file and not file.exists() else read_revision(engine)
     if found is None and create:
@@ -36,22 +35,5 @@ def open_engine(url: str, *, create: bool) -> Engine:
         found = read_revision(engine)
     if found != HEAD_REVISION:
         engine.dispose()
-        raise _unknown_schema(address, found)
+        raise unknown_schema(address, found, HEAD_REVISION)
     return engine
-
-
-def _unknown_schema(address: URL, found: str | None) -> ConfigurationError:
-    if found is None:
-        return ConfigurationError(
-            f"The database {shown(address)} has no tables of expplat.",
-            hint="Run `expplat db upgrade`.",
-        )
-    if found > HEAD_REVISION:
-        return ConfigurationError(
-            f"The database has schema {found}; this version of expplat knows {HEAD_REVISION}.",
-            hint="Install the version of expplat that the others use.",
-        )
-    return ConfigurationError(
-        f"The database has schema {found}; this version of expplat needs {HEAD_REVISION}.",
-        hint="Run `expplat db upgrade`.",
-    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
+import signal
 import sqlite3
 import stat
 import subprocess
+import sys
 import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -95,6 +98,59 @@ def test_a_backup_replaces_nothing(sqlite_url, tmp_path):
         backup(sqlite_url, tmp_path / "there.db", ignore)
 
     assert (tmp_path / "there.db").read_text() == "mine"
+
+
+def test_what_a_backup_that_was_killed_left_behind_is_in_nobodys_way(sqlite_url, tmp_path):
+    program = (
+        "import os, signal; from pathlib import Path;"
+        "from expplat.adapters.sql.backup import backup;"
+        f"backup({sqlite_url!r}, Path({str(tmp_path / 'nightly.db')!r}),"
+        " lambda *now: os.kill(os.getpid(), signal.SIGKILL))"
+    )
+    killed = subprocess.run([sys.executable, "-c", program], check=False)
+
+    made = backup(sqlite_url, tmp_path / "nightly.db", ignore)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert count_of(f"sqlite:///{made.file}") == 0
+
+
+def no_links(source, target):
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def test_a_disk_without_hard_links_keeps_a_backup_too_and_replaces_nothing(
+    sqlite_url, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(os, "link", no_links)
+    fill(sqlite_url, 10)
+
+    made = backup(sqlite_url, tmp_path / "b" / "copy.db", ignore)
+
+    assert count_of(f"sqlite:///{made.file}") == 10
+    assert stat.S_IMODE(made.file.stat().st_mode) == 0o600
+
+    def another_was_faster(done, total):
+        (tmp_path / "b" / "other.db").write_text("mine")
+
+    with pytest.raises(InputError, match="there already"):
+        backup(sqlite_url, tmp_path / "b" / "other.db", another_was_faster)
+    assert (tmp_path / "b" / "other.db").read_text() == "mine"
+
+
+def test_the_disk_knows_the_name_of_a_backup_before_it_is_told_of(
+    sqlite_url, tmp_path, monkeypatch
+):
+    synced = []
+
+    def sync(folder):
+        synced.extend(file.name for file in folder.iterdir())
+
+    monkeypatch.setattr("expplat.adapters.sql.backup.sync_folder", sync)
+
+    backup(sqlite_url, tmp_path / "b" / "copy.db", ignore)
+
+    assert "copy.db" in synced
 
 
 def test_a_backup_of_a_damaged_sqlite_is_refused_and_leaves_nothing(sqlite_url, tmp_path):
@@ -217,6 +273,33 @@ def test_a_look_for_damage_ends_in_time(sqlite_url, monkeypatch):
     assert checkup.refuse_damaged(file, within_s=60.0) is True
 
 
+def test_an_index_that_does_not_fit_its_table_is_found_by_the_doctor(sqlite_url):
+    fill(sqlite_url, 100)
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    with closing(sqlite3.connect(file)) as connection:
+        # Rows of the table that its index does not know, as a lost page leaves them.
+        connection.execute("PRAGMA writable_schema = ON")
+        index = "type = 'index' AND name = 'ix_outcomes_unit_metric_at'"
+        (sql,) = connection.execute(f"SELECT sql FROM sqlite_schema WHERE {index}").fetchone()
+        connection.execute(
+            f"UPDATE sqlite_schema SET sql = ? WHERE {index}", (sql + " WHERE unit = 'u1'",)
+        )
+        connection.commit()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(
+            "INSERT INTO outcomes (source, event_id, unit, metric, value, at, received_at,"
+            " properties) VALUES ('k', 'x', 'u2', 'm', 1, '2026-01-02', '2026-01-02', '{}')"
+        )
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(f"UPDATE sqlite_schema SET sql = ? WHERE {index}", (sql,))
+        connection.commit()
+    engine = open_engine(sqlite_url, create=False)
+
+    with pytest.raises(DatabaseError, match="ix_outcomes_unit_metric_at"):
+        checkup.integrity(engine)
+    engine.dispose()
+
+
 def test_both_databases_are_found_durable_and_whole(database_url, postgres):
     with_fsync = "fsync=on" if database_url.startswith("postgresql") else ""
     engine = open_engine(database_url, create=False)
@@ -228,6 +311,7 @@ def test_both_databases_are_found_durable_and_whole(database_url, postgres):
         assert "synchronous=FULL" in checkup.durability(engine)
     checkup.integrity(engine)
     checkup.partitions(engine)
+    checkup.triggers(engine)
     assert checkup.waiting_events(engine) == 0
     assert "UTC" in checkup.clock(engine, datetime.now(UTC))
     engine.dispose()

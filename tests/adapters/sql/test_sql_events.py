@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 
+import psycopg
 import pytest
 from sqlalchemy import make_url, text
 
 from expplat.adapters.sql import quarantine
+from expplat.adapters.sql.migrate import upgrade
 from expplat.adapters.sql.opening import open_engine
 from expplat.adapters.sql.quarantine import QuarantinedEvent
 from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
@@ -245,3 +247,35 @@ def test_a_batch_whose_ids_another_holds_too_long_is_told_to_try_later(postgresq
     with SqlUnitOfWork(engine) as uow:
         assert len(uow.events.add_outcomes(batch, source="k")) == 25
     engine.dispose()
+
+
+@pytest.fixture
+def modest_url(postgres):
+    """A PostgreSQL whose user may make tables in one schema, and nothing more."""
+    name = postgres.new_database()
+    with psycopg.connect(postgres.url(name), autocommit=True) as admin:
+        admin.execute("CREATE ROLE modest LOGIN")
+        admin.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+        admin.execute(f"GRANT CONNECT ON DATABASE {name} TO modest")
+        admin.execute("GRANT USAGE, CREATE ON SCHEMA public TO modest")
+    url = make_url(postgres.url(name)).set(username="modest", password=None)
+    yield url.render_as_string()
+    postgres.drop(name)
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
+        admin.execute("DROP ROLE modest")
+
+
+@pytest.mark.parametrize("count", [6, 1_500])
+def test_a_user_who_may_only_make_tables_can_send_a_batch_again(modest_url, count):
+    upgrade(modest_url)
+    engine = open_engine(modest_url, create=False)
+    batch = [an_outcome(event_id=f"e{i:04d}") for i in range(count)]
+    told = []
+    for sent in (batch[2:], batch, batch):
+        with SqlUnitOfWork(engine) as uow:
+            told.append(uow.events.add_outcomes(sent, source="k"))
+            uow.commit()
+    engine.dispose()
+
+    assert [len(new) for new in told] == [count - 2, 2, 0]
+    assert told[1] == {"e0000", "e0001"}

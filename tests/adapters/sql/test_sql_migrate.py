@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect, text
 
+from expplat.adapters.sql import checkup
 from expplat.adapters.sql.engine import make_engine, parse_url
 from expplat.adapters.sql.migrate import (
     check,
@@ -197,6 +198,38 @@ def test_check_names_every_difference(database_url):
 
     assert "taken_at" in refusal.value.message
     assert "ix_outcomes_unit_metric_at" in refusal.value.message
+
+
+GUARDS = {
+    "sqlite": "SELECT 'DROP TRIGGER ' || name, name FROM sqlite_schema WHERE type = 'trigger'",
+    "postgresql": "SELECT 'ALTER TABLE ' || tgrelid::regclass || ' DISABLE TRIGGER ' || tgname,"
+    " tgname FROM pg_trigger WHERE tgname LIKE '%written_once'",
+}
+
+
+def test_every_trigger_that_was_taken_away_is_named(database_url):
+    engine = make_engine(parse_url(database_url))
+    with engine.begin() as connection:
+        guards = connection.execute(text(GUARDS[engine.name])).all()
+        for statement, _ in guards:
+            connection.execute(text(statement))
+
+    for look in (lambda: check(database_url), lambda: checkup.triggers(engine)):
+        with pytest.raises(ConfigurationError) as refusal:
+            look()
+        assert guards
+        assert all(name in refusal.value.message for _, name in guards)
+    engine.dispose()
+
+
+@pytest.mark.parametrize(("revision", "hint"), [("0001", "db upgrade"), ("9999", "Install")])
+def test_check_of_another_schema_says_what_to_do(database_url, revision, hint):
+    execute(database_url, f"UPDATE {VERSION_TABLE} SET version_num = '{revision}'")
+
+    with pytest.raises(ConfigurationError, match=revision) as refusal:
+        check(database_url)
+
+    assert hint in refusal.value.hint
 
 
 def test_check_passes_over_tables_of_others(database_url):
