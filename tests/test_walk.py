@@ -235,6 +235,17 @@ def test_the_watch_holds_what_the_brake_holds(platform):
     assert told(platform).looks == ()
 
 
+def test_the_watch_finishes_a_rollback_that_was_interrupted(platform):
+    promoted(platform)
+    platform.now.pass_days(1)
+    platform.flags.close(SLUG, platform.now(), phase=1)
+
+    assert look(platform) == "roll_back"
+    assert told(platform).poc.newest.reason == (
+        "A rollback that was begun at 2026-05-02 00:00 UTC had not been committed."
+    )
+
+
 def test_a_rollback_on_another_machine_does_not_hold_the_next_test_there(platform, tmp_path):
     env = {
         "EXPPLAT_WORKSPACE": str(platform.settings.workspace),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from expplat.domain.gate import Gate, GateKind, Ruling, Verdict
 from expplat.domain.poc import Poc, Stage, Transition
 from expplat.domain.proposal import Proposal
-from expplat.flow.ports import Clock, Flags, SpecReader, UnitOfWork
+from expplat.flow.ports import Brake, Clock, Flags, SpecReader, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,15 @@ class Desk:
         """Return the revision that the newest transition stands on; within a unit of work."""
         return self.reader.thaw(self.uow.proposals.text(poc.newest.proposal_sha256))
 
+    def brake_on(self, slug: str, phase: int) -> Brake | None:
+        """Return the emergency brake that holds an online test; None where none does.
+
+        Raises:
+            DependencyError: If the brake cannot be read.
+        """
+        brake = self.flags.closed().get(slug)
+        return brake if brake is not None and brake.holds(phase) else None
+
     def held(self, slug: str, phase: int) -> tuple[Verdict, ...]:
         """Return what the emergency brake says of an online test; empty where it is off.
 
@@ -39,15 +48,19 @@ class Desk:
         Raises:
             DependencyError: If the brake cannot be read.
         """
-        brake = self.flags.closed().get(slug)
-        if brake is None or not brake.holds(phase):
+        brake = self.brake_on(slug, phase)
+        if brake is None:
             return ()
-        sentence = (
-            f"The emergency brake has held the flag closed since {brake.since:%Y-%m-%d %H:%M} UTC: "
-            f"`expplat rollback {slug}`, or remove `closed/{slug}` from the state folder."
-        )
         gate = Gate(kind=GateKind.DATA_QUALITY)
-        return (Verdict(gate=gate, ruling=Ruling.UNKNOWN, sentence=sentence),)
+        return (Verdict(gate=gate, ruling=Ruling.UNKNOWN, sentence=held_closed(slug, brake)),)
+
+
+def held_closed(slug: str, brake: Brake) -> str:
+    """Say that a flag is held closed, and what to do."""
+    return (
+        f"The emergency brake has held the flag closed since {brake.since:%Y-%m-%d %H:%M} UTC: "
+        f"`expplat rollback {slug}`, or remove `closed/{slug}` from the state folder."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,10 @@ from expplat.errors import (
     InputError,
     TryLaterError,
 )
-from expplat.flow.desk import Desk
+from expplat.flow.desk import Desk, held_closed
 from expplat.flow.graduate import conclude
 from expplat.flow.look import decision_of, evidence_of, take_look
+from expplat.flow.ports import Brake
 from expplat.flow.ramp import widen
 from expplat.flow.rollback import rollback
 
@@ -63,10 +64,10 @@ def watch_once(desk: Desk) -> tuple[Watched, ...]:
 
 
 def _watch(poc: Poc, desk: Desk) -> Watched:
-    held = desk.held(poc.slug, poc.newest.phase)
-    if held:
-        return Watched(poc.slug, Action.HOLD, held[0].sentence)
     try:
+        brake = desk.brake_on(poc.slug, poc.newest.phase)
+        if brake is not None:
+            return _stopped(poc, brake, desk)
         with desk.uow:
             proposal = desk.proposal_of(poc)
         look = take_look(poc, proposal, desk)
@@ -76,6 +77,16 @@ def _watch(poc: Poc, desk: Desk) -> Watched:
         return Watched(poc.slug, Action.KEEP_RUNNING, error.message)
     except (ConfigurationError, InputError) as error:
         return Watched(poc.slug, Action.HOLD, f"{error.message} {error.hint}")
+
+
+def _stopped(poc: Poc, brake: Brake, desk: Desk) -> Watched:
+    """Finish the rollback that closed the flag and came no further; leave a brake by hand alone."""
+    if brake.phase is None:
+        return Watched(poc.slug, Action.HOLD, held_closed(poc.slug, brake))
+    begun = f"{brake.since:%Y-%m-%d %H:%M} UTC"
+    reason = f"A rollback that was begun at {begun} had not been committed."
+    done = rollback(poc.slug, reason=reason, desk=desk)
+    return Watched(poc.slug, Action.ROLL_BACK, f"{done.sentence} {reason}")
 
 
 def _act(poc: Poc, plan: OnlinePlan, look: Look, decision: Decision, desk: Desk) -> Watched:
