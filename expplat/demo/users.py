@@ -56,13 +56,12 @@ class Crowd:
         await self._send("outcomes", self.outcomes)
 
     def _meet(self, slug: str, user: int, variant: str, percent: float) -> None:
+        comes_back = (slug, user) in self.assigned
         before = self.assigned.setdefault((slug, user), variant)
         self.changed += before != variant
         at = datetime.now(UTC).isoformat()
         unit = f"simulated-{user}"
         simulated = {"simulated": True}
-        share = percent / 200 if variant != CONTROL else 1 - percent / 200
-        met = self.worlds[slug].meet(user, variant, share)
         self.exposures.append(
             {
                 "experiment": slug,
@@ -72,6 +71,10 @@ class Crowd:
                 "properties": simulated,
             }
         )
+        if comes_back:  # what happened to a user is told once
+            return
+        share = percent / 200 if variant != CONTROL else 1 - percent / 200
+        met = self.worlds[slug].meet(user, variant, share)
         values = {
             "task_success": float(met.success),
             "slow_answer": float(met.slow),
@@ -93,7 +96,7 @@ class Crowd:
     async def _send(self, noun: str, events: list[dict[str, Any]]) -> None:
         for batch in _batches(events):
             answer = await self.service.post(f"/v1/{noun}", json={"batch": batch})
-            if answer.status_code != 200 or answer.json()["rejected"]:
+            if answer.status_code != 200 or answer.json()["errors"]:
                 raise DependencyError(f"The service did not take {noun}: {answer.text[:300]}")
         events.clear()
 
