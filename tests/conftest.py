@@ -17,16 +17,18 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from expplat.adapters.sql.migrate import upgrade
 from expplat.adapters.sql.opening import open_engine
 from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
 
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# How fast examples are drawn says something of the machine: the first ones of a fresh clone wait for
+# hypothesis to make its tables of Unicode. What is asserted of them is untouched.
+settings.register_profile("here", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 # What a shell starts in the background ignores interrupts, and so would all that is started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
