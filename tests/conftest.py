@@ -24,8 +24,8 @@ from expplat.adapters.sql.migrate import upgrade
 from expplat.adapters.sql.opening import open_engine
 from expplat.adapters.sql.unit_of_work import SqlUnitOfWork
 
-# How fast examples are drawn says something of the machine: the first ones of a fresh clone wait for
-# hypothesis to make its tables of Unicode. What is asserted of them is untouched.
+# How fast examples are drawn says something of the machine: the first of a fresh clone wait until
+# hypothesis has made its tables of Unicode. What is asserted of them is untouched.
 settings.register_profile("here", suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
